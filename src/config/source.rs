@@ -1,0 +1,90 @@
+//! Source files and the places in them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One file that the configuration was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path, as it was named.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+/// Every file of a configuration, in the order in which they were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a file, and returns the index that its spans carry.
+    pub fn add(&mut self, path: PathBuf, text: Arc<str>) -> u32 {
+        self.files.push(Source { path, text });
+        (self.files.len() - 1) as u32
+    }
+
+    /// The file of a span.
+    #[must_use]
+    pub fn get(&self, file: u32) -> Option<&Source> {
+        self.files.get(file as usize)
+    }
+
+    /// All files.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
+    }
+
+    /// `path:line` of a span's start, as `explain` and messages name a place.
+    #[must_use]
+    pub fn place(&self, span: Span) -> String {
+        let Some(source) = self.get(span.file) else { return String::new() };
+        let before = source.text.get(..span.start as usize).unwrap_or_default();
+        format!("{}:{}", source.path.display(), before.matches('\n').count() + 1)
+    }
+}
+
+/// A stretch of bytes in one source file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Index into [`Sources`].
+    pub file: u32,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last.
+    pub end: u32,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where it is written; for an absent value with a default, where its table starts.
+    pub span: Span,
+}
+
+impl<T> At<T> {
+    /// `value` at `span`.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+/// Two values are equal wherever they stand, so that a moved line is no change.
+impl<T: PartialEq> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for At<T> {}
+
+impl<T> std::ops::Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}

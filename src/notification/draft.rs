@@ -1,0 +1,229 @@
+//! What a producer sends, checked member by member: every fault at once, each with a JSON Pointer (RFC 6901).
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{Name, Priority, TypeName, parse_duration};
+
+/// Most tags on one notification.
+pub const MAX_TAGS: usize = 32;
+/// Most characters in `userId`, `source`, `collapseKey` and in a tag.
+const MAX_SHORT: usize = 256;
+/// Most characters in `title`.
+const MAX_TITLE: usize = 1_024;
+/// Most characters in `message`.
+const MAX_MESSAGE: usize = 16_384;
+
+/// One thing that is wrong with a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// JSON Pointer to the member at fault; empty for the whole body.
+    pub pointer: String,
+    /// What is wrong with it; lower case, no full stop.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation at `pointer`.
+    #[must_use]
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// A well-formed notification as its producer wrote it; its schema has not been asked yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// `type`.
+    pub type_name: TypeName,
+    /// `priority`, `medium` when absent.
+    pub priority: Priority,
+    /// `id`, when the producer names one.
+    pub id: Option<Uuid>,
+    /// `ttl`, how long delivering it makes sense.
+    pub ttl: Option<Duration>,
+    /// `collapseKey`: for a reader that lags, a newer notification replaces an older one of the same key.
+    pub collapse_key: Option<String>,
+    /// Every member as published, `priority` filled in: what schemas, rules and filters look at.
+    pub members: Map<String, Value>,
+}
+
+impl Draft {
+    /// Parses a request body.
+    ///
+    /// # Errors
+    /// Every [`Violation`] found.
+    pub fn parse(body: &[u8]) -> Result<Self, Vec<Violation>> {
+        match serde_json::from_slice(body) {
+            Ok(value) => Self::from_value(value),
+            Err(error) => Err(vec![Violation::new("", format!("is not JSON: {error}"))]),
+        }
+    }
+
+    /// Checks a parsed body.
+    ///
+    /// # Errors
+    /// Every [`Violation`] found.
+    pub fn from_value(value: Value) -> Result<Self, Vec<Violation>> {
+        let Value::Object(mut members) = value else {
+            return Err(vec![Violation::new("", "is not a JSON object")]);
+        };
+        let mut check = Check { members: &members, violations: Vec::new() };
+        check.known_members();
+        let type_name = check.type_name();
+        let priority = check.parsed("priority", |text| text.parse::<Priority>().map_err(|e| e.to_string()));
+        let id = check.parsed("id", |text| text.parse::<Uuid>().map_err(|_| "is not a UUID".to_owned()));
+        let ttl = check.ttl();
+        check.text("userId", MAX_SHORT);
+        check.text("source", MAX_SHORT);
+        check.text("title", MAX_TITLE);
+        check.text("message", MAX_MESSAGE);
+        let collapse_key = check.text("collapseKey", MAX_SHORT).map(str::to_owned);
+        check.tags();
+        check.data();
+        let violations = check.violations;
+        let (Some(type_name), true) = (type_name, violations.is_empty()) else {
+            return Err(violations);
+        };
+        let priority = priority.unwrap_or_default();
+        members.insert("priority".into(), Value::String(priority.as_str().into()));
+        Ok(Self { type_name, priority, id, ttl, collapse_key, members })
+    }
+
+    /// `userId`, whom it is for.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.members.get("userId").and_then(Value::as_str)
+    }
+}
+
+/// The members under check and the faults found so far.
+struct Check<'a> {
+    members: &'a Map<String, Value>,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Check<'a> {
+    const KNOWN: [&'static str; 11] =
+        ["type", "userId", "title", "message", "priority", "data", "tags", "source", "ttl", "collapseKey", "id"];
+
+    fn fault(&mut self, member: &str, detail: impl Into<String>) {
+        let pointer = format!("/{}", member.replace('~', "~0").replace('/', "~1"));
+        self.violations.push(Violation::new(pointer, detail));
+    }
+
+    fn known_members(&mut self) {
+        for member in self.members.keys() {
+            if member == "createdAt" {
+                self.fault(member, "is set by the server");
+            } else if !Self::KNOWN.contains(&member.as_str()) {
+                self.fault(member, format!("is not a member of a notification; known are {}", Self::KNOWN.join(", ")));
+            }
+        }
+    }
+
+    /// The text of an optional member of 1 to `max` characters.
+    fn text(&mut self, member: &str, max: usize) -> Option<&'a str> {
+        match self.members.get(member)? {
+            Value::String(text) if text.is_empty() => self.fault(member, "is empty"),
+            Value::String(text) if text.chars().count() > max => {
+                self.fault(member, format!("is longer than {max} characters"));
+            }
+            Value::String(text) => return Some(text),
+            _ => self.fault(member, "is not a string"),
+        }
+        None
+    }
+
+    fn parsed<T>(&mut self, member: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(member, MAX_SHORT)?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(detail) => {
+                self.fault(member, detail);
+                None
+            }
+        }
+    }
+
+    fn type_name(&mut self) -> Option<TypeName> {
+        if !self.members.contains_key("type") {
+            self.fault("type", "is required");
+        }
+        self.parsed("type", |text| text.parse::<Name>().map_err(|e| e.to_string()))
+    }
+
+    /// Whole seconds as a number, or a text such as `24h`.
+    fn ttl(&mut self) -> Option<Duration> {
+        let parsed = match self.members.get("ttl")? {
+            Value::Number(seconds) => seconds.as_u64().and_then(|s| parse_duration(&format!("{s}s")).ok()),
+            Value::String(text) => parse_duration(text).ok(),
+            _ => None,
+        };
+        if parsed.is_none_or(|ttl| ttl.is_zero()) {
+            self.fault("ttl", "is not a number of seconds above 0, nor a duration such as `24h`");
+        }
+        parsed
+    }
+
+    fn tags(&mut self) {
+        match self.members.get("tags") {
+            None => {}
+            Some(Value::Array(tags)) if tags.len() > MAX_TAGS => {
+                self.fault("tags", format!("has more than {MAX_TAGS} tags"))
+            }
+            Some(Value::Array(tags)) => {
+                for (index, tag) in tags.iter().enumerate() {
+                    let fits = tag.as_str().is_some_and(|tag| (1..=MAX_SHORT).contains(&tag.chars().count()));
+                    if !fits {
+                        let detail = format!("is not a string of 1 to {MAX_SHORT} characters");
+                        self.violations.push(Violation::new(format!("/tags/{index}"), detail));
+                    }
+                }
+            }
+            Some(_) => self.fault("tags", "is not an array"),
+        }
+    }
+
+    fn data(&mut self) {
+        if self.members.get("data").is_some_and(|data| !data.is_object()) {
+            self.fault("data", "is not an object");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(body: &str) -> Vec<(String, String)> {
+        Draft::parse(body.as_bytes()).unwrap_err().into_iter().map(|v| (v.pointer, v.detail)).collect()
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_its_pointer() {
+        let body =
+            r#"{"priority":"urgent","title":"","tags":["a",7],"data":[],"ttl":0,"id":"x","createdAt":"now","a/b":1}"#;
+        let pointers: Vec<_> = faults(body).into_iter().map(|(pointer, _)| pointer).collect();
+        assert_eq!(
+            pointers,
+            ["/a~1b", "/createdAt", "/type", "/priority", "/id", "/ttl", "/title", "/tags/1", "/data"]
+        );
+    }
+
+    #[test]
+    fn priority_is_medium_unless_given() {
+        let draft = Draft::parse(br#"{"type":"order.updated"}"#).unwrap();
+        assert_eq!(draft.priority, Priority::Medium);
+        assert_eq!(draft.members["priority"], "medium");
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_refused() {
+        assert_eq!(faults("[]")[0].1, "is not a JSON object");
+        assert!(faults("{").first().unwrap().1.starts_with("is not JSON"));
+        assert!(faults("\u{feff}{}").first().unwrap().1.starts_with("is not JSON"));
+    }
+}
