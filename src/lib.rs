@@ -6,6 +6,7 @@ pub mod config;
 pub mod limits;
 pub mod notification;
 pub mod plugins;
+pub mod routing;
 pub mod schemas;
 pub mod stream;
 pub mod telemetry;

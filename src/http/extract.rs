@@ -1,0 +1,50 @@
+//! What requests carry: credentials, keys, cursors, trace ids.
+
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::error::Problem;
+use crate::auth::Credential;
+use crate::telemetry::Traceparent;
+
+/// Longest idempotency key.
+const MAX_KEY: usize = 255;
+
+/// Where a credential is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// `Authorization` only: a browser sends cookies by itself, also for a page that means harm.
+    Header,
+    /// `Authorization`, else the cookie `fanfare_token`: `EventSource` cannot set headers.
+    HeaderOrCookie,
+}
+
+/// The credential of a request.
+pub(super) fn credential(headers: &HeaderMap, from: From) -> Result<Option<Credential>, Problem> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().unwrap_or_default();
+        return Credential::from_bearer(text).map(Some).map_err(Problem::from);
+    }
+    let cookie = headers.get(header::COOKIE).and_then(|value| value.to_str().ok());
+    match from {
+        From::Header => Ok(None),
+        From::HeaderOrCookie => Ok(cookie.and_then(Credential::from_cookie)),
+    }
+}
+
+/// The `Idempotency-Key`, bare or as the quoted string that the draft asks for.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Some(text));
+    }
+    let detail = format!("Idempotency-Key is not 1 to {MAX_KEY} visible ASCII characters");
+    Err(Problem::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", detail))
+}
+
+/// The trace that the caller is part of, for the log.
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    Traceparent::parse(value).map(|parent| parent.trace_id())
+}

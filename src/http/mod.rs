@@ -1,0 +1,104 @@
+//! The edge: routes, and the accept loop that serves them.
+
+mod admin;
+mod body;
+mod channel;
+mod error;
+mod extract;
+mod health;
+mod publish;
+mod server;
+mod subscribe;
+
+pub use server::{Listener, ServerLimits};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::pipeline::Pipeline;
+use crate::reload::ReloadHandle;
+
+/// What every handler can reach.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where notifications and subscriptions go.
+    pub pipeline: Arc<Pipeline>,
+    /// Asks for a reload.
+    pub reload: ReloadHandle,
+    /// Largest request body in bytes.
+    pub max_body: usize,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
+}
+
+/// The routes for producers and subscribers.
+pub fn routes(context: Context, allowed_origins: &[String]) -> Router {
+    Router::new()
+        .route("/v1/notifications", post(publish::one))
+        .route("/v1/notifications:batch", post(publish::batch))
+        .route("/v1/events", get(subscribe::events))
+        .route("/v1/channels/{channel}", get(channel::info))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(cors(allowed_origins))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(context.clone(), count))
+        .with_state(context)
+}
+
+/// The routes for operators.
+pub fn admin_routes(context: Context) -> Router {
+    Router::new()
+        .route("/metrics", get(admin::metrics))
+        .route("/v1/admin/config", get(admin::config))
+        .route("/v1/admin/reload", post(admin::reload))
+        .route("/v1/admin/explain", post(admin::explain))
+        .layer(from_fn_with_state(context.clone(), admin::guard))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(context.clone(), count))
+        .with_state(context)
+}
+
+/// Counts requests by route, as declared here, never by path: a path is the caller's to choose.
+async fn count(context: axum::extract::State<Context>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", axum::extract::MatchedPath::as_str);
+    context.pipeline.metrics.request(route, response.status().as_u16());
+    response
+}
+
+/// Lets pages of the listed origins call, with their cookies. Fetch-based clients ask before they send a cursor.
+fn cors(allowed_origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = allowed_origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CACHE_CONTROL,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .max_age(Duration::from_secs(7_200))
+}

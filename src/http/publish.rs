@@ -1,0 +1,126 @@
+//! `POST /v1/notifications` and its batch.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tracing::Instrument;
+
+use super::Context;
+use super::error::{Problem, rate_limit_fields};
+use super::extract::{self, From};
+use crate::auth::Credential;
+use crate::notification::Reason;
+use crate::pipeline::{Mode, PublishError, Receipt, Submission};
+
+/// Most notifications in one batch.
+const MAX_BATCH: usize = 1_000;
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// The query of a publish.
+#[derive(Debug, Deserialize)]
+pub(super) struct Options {
+    /// `1` or `true`: decide, and send nothing.
+    dry_run: Option<String>,
+}
+
+impl Options {
+    fn mode(&self) -> Result<Mode, Problem> {
+        match self.dry_run.as_deref() {
+            None | Some("0" | "false") => Ok(Mode::Publish),
+            Some("" | "1" | "true") => Ok(Mode::DryRun),
+            Some(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad_query", "dry_run is neither 1 nor 0")),
+        }
+    }
+}
+
+/// Publishes one notification.
+pub(super) async fn one(
+    State(context): State<Context>,
+    Query(options): Query<Options>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mode = options.mode()?;
+    let credential = extract::credential(&headers, From::Header)?;
+    let idempotency_key = extract::idempotency_key(&headers)?;
+    let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|_| {
+        context.pipeline.metrics.notification(Reason::BodyTooLarge);
+    })?;
+    let submission = Submission { credential: credential.as_ref(), body: &body, idempotency_key, mode };
+    let receipt = accept(&context, submission, &headers).await?;
+    let status = if mode == Mode::DryRun { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = (status, Json(receipt.to_json())).into_response();
+    if let Some(remaining) = &receipt.remaining {
+        rate_limit_fields(response.headers_mut(), remaining);
+    }
+    Ok(response)
+}
+
+/// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items.
+pub(super) async fn batch(
+    State(context): State<Context>,
+    Query(options): Query<Options>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let mode = options.mode()?;
+    let credential = extract::credential(&headers, From::Header)?;
+    let body = super::body::read(&context, &headers, body, &[JSON, NDJSON]).await?;
+    let mut results = Vec::new();
+    for item in items(&body)? {
+        results.push(publish_item(&context, credential.as_ref(), item.as_bytes(), mode, &headers).await);
+    }
+    Ok(Json(json!({ "results": results })))
+}
+
+async fn publish_item(
+    context: &Context,
+    credential: Option<&Credential>,
+    body: &[u8],
+    mode: Mode,
+    headers: &HeaderMap,
+) -> Value {
+    let submission = Submission { credential, body, idempotency_key: None, mode };
+    match accept(context, submission, headers).await {
+        Ok(receipt) => receipt.to_json(),
+        Err(error) => Problem::from(error).to_json(),
+    }
+}
+
+async fn accept(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Result<Receipt, PublishError> {
+    let span = tracing::debug_span!("publish", trace.id = extract::trace_id(headers));
+    let timer = context.pipeline.metrics.publish_duration.start_timer();
+    let result = context.pipeline.accept(submission).instrument(span.clone()).await;
+    timer.observe_duration();
+    let _entered = span.enter();
+    match &result {
+        Ok(receipt) => tracing::debug!(
+            notification.id = %receipt.id, revision = %receipt.revision, outcome = receipt.reason.code(),
+            "notification {}: {}", receipt.id, receipt.reason.code()),
+        Err(error) => tracing::debug!(outcome = error.reason().code(), "notification refused: {error}"),
+    }
+    result
+}
+
+/// The texts of a batch's items: of an array's elements, or of the lines.
+fn items(body: &[u8]) -> Result<Vec<String>, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, Reason::Malformed.code(), detail);
+    let text = std::str::from_utf8(body).map_err(|error| bad(format!("the body is not UTF-8: {error}")))?;
+    let items: Vec<String> = if text.trim_start().starts_with('[') {
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| bad(format!("the body is not a JSON array: {error}")))?;
+        elements.into_iter().map(|element| element.get().to_owned()).collect()
+    } else {
+        text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+    };
+    if items.len() > MAX_BATCH {
+        return Err(bad(format!("the batch has {} items; {MAX_BATCH} is the most", items.len())));
+    }
+    Ok(items)
+}

@@ -1,0 +1,186 @@
+//! The accept loop: connections, their time limits, their number, and their end.
+//!
+//! It is ours because streams need what a general one lacks: a limit on the time for a request's head, a cap on
+//! connections, and a way to end a connection from outside when nobody reads from it.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use prometheus::IntGauge;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// Bytes that hyper may hold back for one connection, and the largest request head.
+const MAX_BUFFER: usize = 64 * 1024;
+/// Streams on one HTTP/2 connection.
+const MAX_H2_STREAMS: u32 = 100;
+/// A peer that acknowledges nothing for this long is gone.
+const PEER_TIMEOUT: Duration = Duration::from_secs(20);
+/// After an accept error such as too many open files: retrying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a listener allows.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    /// Most open connections.
+    pub max_connections: usize,
+    /// How long a request's head may take.
+    pub header_timeout: Duration,
+}
+
+/// One listening socket and what it serves.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    server: Arc<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    routes: Router,
+    limits: ServerLimits,
+    permits: Arc<Semaphore>,
+    open: IntGauge,
+    /// Stops taking requests; what is under way goes on.
+    drain: CancellationToken,
+}
+
+/// What a handler can know and do about its connection.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    /// Ends it at once.
+    pub(super) kill: CancellationToken,
+}
+
+impl Listener {
+    /// Listens at `address`.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(
+        address: SocketAddr,
+        routes: Router,
+        limits: ServerLimits,
+        open: IntGauge,
+        drain: CancellationToken,
+    ) -> std::io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let permits = Arc::new(Semaphore::new(limits.max_connections));
+        Ok(Self { socket, server: Arc::new(Server { routes, limits, permits, open, drain }) })
+    }
+
+    /// Where it listens; the port is known even when it was chosen by the system.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts connections until drained; each is a task of `tasks`.
+    pub async fn run(self, tasks: TaskTracker) {
+        loop {
+            // A place is taken before the connection is, so that what is beyond the cap waits in the kernel's
+            // backlog, where a full server looks like a slow one and not like a broken one.
+            let Ok(permit) = Arc::clone(&self.server.permits).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                () = self.server.drain.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _peer)) => {
+                    tasks.spawn(Arc::clone(&self.server).serve(stream, permit));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    async fn serve(self: Arc<Self>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+        self.open.inc();
+        let kill = CancellationToken::new();
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%error, "a connection could not be tuned: {error}");
+        }
+        // Ended from outside, the future is dropped and the socket with it, wherever it was waiting.
+        let _ = kill.run_until_cancelled(self.serve_http(stream, kill.clone())).await;
+        self.open.dec();
+    }
+
+    async fn serve_http(&self, stream: TcpStream, kill: CancellationToken) {
+        let Ok(http2) = tokio::time::timeout(self.limits.header_timeout, speaks_http2(&stream)).await else { return };
+        let routes = self.routes.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Connection { kill: kill.clone() });
+            routes.clone().oneshot(request)
+        });
+        let io = TokioIo::new(stream);
+        // How a connection ends is the client's affair: errors here are resets, time-outs and bad requests.
+        if http2 {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(MAX_H2_STREAMS)
+                .max_send_buf_size(MAX_BUFFER)
+                .max_header_list_size(MAX_BUFFER as u32 / 4)
+                .keep_alive_interval(PEER_TIMEOUT);
+            let mut connection = pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = self.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        } else {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.header_timeout)
+                .max_buf_size(MAX_BUFFER)
+                .pipeline_flush(true);
+            let mut connection = pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = self.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Whether the client opens with the HTTP/2 preface (RFC 9113, section 3.4), without taking it from the stream.
+async fn speaks_http2(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI ";
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut seen).await {
+            Ok(read) if read > 0 && read < PREFACE.len() && PREFACE.starts_with(&seen[..read]) => {
+                // The rest is on its way; peeking again at once would only spin.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(read) => return seen[..read] == *PREFACE,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PEER_TIMEOUT))
+}

@@ -1,0 +1,155 @@
+//! `GET /v1/events`: a stream of Server-Sent Events.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Context;
+use super::error::{Problem, SoftRefusal};
+use super::extract::{self, From};
+use super::server::Connection;
+use crate::hub::{Bye, CloseReason, SseBody, Start, refusal};
+use crate::pipeline::{AttachError, Request};
+use crate::stream::Cursor;
+
+/// Ends the id of a refusal that coming back cannot change. The client sends it back with its cursor, and is then
+/// answered 204, which makes an `EventSource` stop.
+const REFUSED: &str = "~refused";
+
+/// Opens a stream.
+pub(super) async fn events(
+    State(context): State<Context>,
+    Extension(connection): Extension<Connection>,
+    RawQuery(query): RawQuery,
+    version: Version,
+    headers: HeaderMap,
+) -> Response {
+    if !accepts_events(&headers) {
+        let detail = "this path answers with text/event-stream only";
+        return Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail).into_response();
+    }
+    let query = Query::parse(query.as_deref().unwrap_or_default());
+    let last_event_id = headers.get("last-event-id").map(HeaderValue::as_bytes).filter(|id| !id.is_empty());
+    let cursor = last_event_id.or(query.last_event_id.as_deref().map(str::as_bytes));
+    let (cursor, refused) = match cursor.and_then(|id| id.strip_suffix(REFUSED.as_bytes())) {
+        Some(cursor) => (Some(cursor).filter(|cursor| !cursor.is_empty()), true),
+        None => (cursor, false),
+    };
+    let start = start(cursor, query.last);
+    let request = match extract::credential(&headers, From::HeaderOrCookie) {
+        Ok(credential) => Request { credential, channels: query.channels, start, kill: connection.kill.clone() },
+        Err(problem) => return problem.into_response(),
+    };
+    match context.pipeline.attach(request).await {
+        Ok(reader) => stream(Body::new(SseBody::new(reader)), version),
+        Err(error) if wants_status(&headers) => Problem::from(error).into_response(),
+        Err(_) if refused => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refuse(&context, &error, cursor, version),
+    }
+}
+
+/// `EventSource` asks for `text/event-stream`; other clients may take anything.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let mut accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    accepts.peek().is_none()
+        || accepts.flat_map(|value| value.split(',')).any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            ["text/event-stream", "text/*", "*/*"].iter().any(|known| range.eq_ignore_ascii_case(known))
+        })
+}
+
+/// Whether the client reads statuses, which an `EventSource` does not (RFC 7240).
+fn wants_status(headers: &HeaderMap) -> bool {
+    let has = |name, text: &str| {
+        let values = headers.get_all(name).iter();
+        values.filter_map(|value| value.to_str().ok()).any(|value| value.to_ascii_lowercase().contains(text))
+    };
+    has(header::HeaderName::from_static("prefer"), "handling=strict") || !has(header::ACCEPT, "text/event-stream")
+}
+
+fn start(cursor: Option<&[u8]>, last: Option<u64>) -> Start {
+    match (cursor, last) {
+        (Some(text), _) => Cursor::parse(text).map_or(Start::Unreadable, Start::Cursor),
+        (None, Some(count)) => Start::Last(count),
+        (None, None) => Start::Live,
+    }
+}
+
+fn refuse(context: &Context, error: &AttachError, cursor: Option<&[u8]>, version: Version) -> Response {
+    let soft = SoftRefusal::from(error);
+    let bye = Bye::jittered(soft.reason, soft.retry);
+    let cursor = cursor.filter(|text| Cursor::parse(text).is_ok());
+    let mut id = cursor.map(<[u8]>::to_vec).unwrap_or_default();
+    if !soft.passing {
+        id.extend_from_slice(REFUSED.as_bytes());
+    }
+    count_refusal(context, soft.reason);
+    stream(Body::from(refusal(&bye, &error.to_string(), &id)), version)
+}
+
+fn count_refusal(context: &Context, reason: CloseReason) {
+    context.pipeline.metrics.stream_closed(reason.code());
+}
+
+fn stream(body: Body, version: Version) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
+    // nginx would hold events back until its buffer is full.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if version < Version::HTTP_2 {
+        // A stream ends with its connection, so that ending the one from outside cannot hit another request.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What the query asks for. Unknown parameters are left alone, as proxies and caches add their own.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    channels: Vec<String>,
+    last_event_id: Option<String>,
+    last: Option<u64>,
+}
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "channel" => parsed.channels.push(value.into_owned()),
+                "last_event_id" | "lastEventId" if !value.is_empty() => parsed.last_event_id = Some(value.into_owned()),
+                "last" => parsed.last = value.parse().ok(),
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_names_channels_and_a_start() {
+        let query = Query::parse("channel=user.42&channel=team.a%2Eb&last=5&_ga=1");
+        assert_eq!(query.channels, ["user.42", "team.a.b"]);
+        assert_eq!(query.last, Some(5));
+    }
+
+    #[test]
+    fn only_clients_that_read_statuses_get_them() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(k, v)| ((*k).parse().unwrap(), (*v).parse().unwrap())).collect::<HeaderMap>()
+        };
+        assert!(!wants_status(&headers(&[("accept", "text/event-stream")])));
+        assert!(wants_status(&headers(&[("accept", "*/*")])));
+        assert!(wants_status(&headers(&[("accept", "text/event-stream"), ("prefer", "handling=strict")])));
+        assert!(!accepts_events(&headers(&[("accept", "application/json")])));
+        assert!(accepts_events(&headers(&[("accept", "application/json, */*;q=0.1")])));
+    }
+}

@@ -1,0 +1,210 @@
+//! One channel that has subscribers on this node: its rings, and who listens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use slab::Slab;
+
+use super::Subscriber;
+use crate::notification::ChannelName;
+use crate::stream::{Append, Cursor, Lane, Message, Page, Position, Publication, Pull, Ring, RingBounds};
+
+/// Publications held while a channel opens; more than that and history is read instead.
+const MAX_EARLY: usize = 256;
+
+/// A channel's state on this node.
+#[derive(Debug)]
+pub struct LocalChannel {
+    name: ChannelName,
+    tag: [u8; 4],
+    bounds: RingBounds,
+    streams: RwLock<Streams>,
+    /// Held while the broker is asked to subscribe or unsubscribe, so that the two never race. True: subscribed.
+    pub(super) subscribed: tokio::sync::Mutex<bool>,
+    /// Subscribers that exist or are about to; the channel is kept while there are any.
+    pub(super) users: AtomicUsize,
+    /// When the last user left, in milliseconds of the hub's clock.
+    pub(super) idle_since: AtomicU64,
+    /// A repair is queued.
+    pub(super) repair_queued: AtomicBool,
+    audiences: Box<[Audience]>,
+}
+
+/// The subscribers of a channel on one shard.
+#[derive(Debug, Default)]
+struct Audience {
+    listeners: Mutex<Slab<Listener>>,
+    /// Set while the shard has been told of news and has not looked yet, so that it is told once.
+    told: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Listener {
+    subscriber: Arc<Subscriber>,
+    /// The channel's place in the subscriber's list.
+    index: usize,
+}
+
+/// The rings, or what arrived before the channel's position was known.
+#[derive(Debug)]
+enum Streams {
+    Opening { early: Vec<Publication>, overflowed: bool },
+    Open([Ring; Lane::ALL.len()]),
+}
+
+impl Streams {
+    fn opening() -> Self {
+        Self::Opening { early: Vec::new(), overflowed: false }
+    }
+}
+
+impl LocalChannel {
+    pub(super) fn new(name: ChannelName, bounds: RingBounds, shards: usize) -> Self {
+        let audiences = (0..shards).map(|_| Audience::default()).collect();
+        Self {
+            tag: Cursor::tag(&name),
+            name,
+            bounds,
+            streams: RwLock::new(Streams::opening()),
+            subscribed: tokio::sync::Mutex::new(false),
+            users: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+            repair_queued: AtomicBool::new(false),
+            audiences,
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// The channel's place in a cursor.
+    #[must_use]
+    pub fn tag(&self) -> [u8; 4] {
+        self.tag
+    }
+
+    /// Forgets the rings: what arrives from now on waits for [`LocalChannel::open`].
+    pub(super) fn reopen(&self) {
+        *self.streams.write() = Streams::opening();
+    }
+
+    /// Starts the rings at the tops that the broker named after it confirmed the subscription, and takes what
+    /// arrived in between. False when some of that is missing.
+    pub(super) fn open(&self, tops: [Position; 2]) -> bool {
+        let mut streams = self.streams.write();
+        let mut rings = tops.map(|top| Ring::new(self.bounds, top));
+        let mut complete = true;
+        if let Streams::Opening { early, overflowed } = &mut *streams {
+            complete = !*overflowed;
+            for publication in early.drain(..) {
+                let ring = &mut rings[publication.lane.index()];
+                complete &= ring.append(publication) != Append::Hole;
+            }
+        }
+        *streams = Streams::Open(rings);
+        complete
+    }
+
+    /// Puts a publication into its ring.
+    pub(super) fn append(&self, publication: Publication) -> Append {
+        match &mut *self.streams.write() {
+            Streams::Open(rings) => rings[publication.lane.index()].append(publication),
+            Streams::Opening { early, overflowed } => {
+                if early.len() < MAX_EARLY {
+                    early.push(publication);
+                } else {
+                    *overflowed = true;
+                }
+                Append::Known
+            }
+        }
+    }
+
+    /// Takes a page that was read after `head`. False when the ring has moved meanwhile, or is opening again:
+    /// the page may then be about a place that it is no longer at.
+    pub(super) fn fill(&self, lane: Lane, head: Position, page: Page) -> bool {
+        match &mut *self.streams.write() {
+            Streams::Open(rings) if rings[lane.index()].head() == head => {
+                rings[lane.index()].fill(page);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The newest position of a lane; none while the channel opens.
+    #[must_use]
+    pub fn head(&self, lane: Lane) -> Option<Position> {
+        match &*self.streams.read() {
+            Streams::Open(rings) => Some(rings[lane.index()].head()),
+            Streams::Opening { .. } => None,
+        }
+    }
+
+    /// Shows `each` what follows `at`, until it returns false or nothing is left, and says where that ended.
+    pub(super) fn pull(&self, lane: Lane, mut at: Position, mut each: impl FnMut(&Message, Position) -> bool) -> (Position, Pulled) {
+        let streams = self.streams.read();
+        let Streams::Open(rings) = &*streams else { return (at, Pulled::UpToDate) };
+        loop {
+            match rings[lane.index()].pull(at) {
+                Pull::UpToDate => return (at, Pulled::UpToDate),
+                Pull::Passed => return (at, Pulled::Passed),
+                Pull::Next(message, next) => {
+                    at = next;
+                    if !each(message, next) {
+                        return (at, Pulled::Full);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a listener, and returns its key for [`LocalChannel::leave`].
+    pub(super) fn join(&self, subscriber: &Arc<Subscriber>, index: usize) -> usize {
+        let audience = &self.audiences[subscriber.shard()];
+        audience.listeners.lock().insert(Listener { subscriber: Arc::clone(subscriber), index })
+    }
+
+    /// Removes a listener.
+    pub(super) fn leave(&self, shard: usize, key: usize) {
+        self.audiences[shard].listeners.lock().try_remove(key);
+    }
+
+    /// How many subscribers listen on this node.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.audiences.iter().map(|audience| audience.listeners.lock().len()).sum()
+    }
+
+    /// The shards that have listeners and have not been told yet; they count as told from now on.
+    pub(super) fn untold_shards(&self) -> impl Iterator<Item = usize> {
+        self.audiences.iter().enumerate().filter_map(|(shard, audience)| {
+            let news = !audience.told.swap(true, Ordering::AcqRel);
+            news.then_some(shard)
+        })
+    }
+
+    /// Tells every listener of a shard that there is news. What is published from here on tells the shard again.
+    pub(super) fn notify(&self, shard: usize) {
+        let audience = &self.audiences[shard];
+        audience.told.store(false, Ordering::Release);
+        for (_, listener) in audience.listeners.lock().iter() {
+            listener.subscriber.tell(listener.index);
+        }
+    }
+}
+
+/// How a pull ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulled {
+    /// Nothing is newer.
+    UpToDate,
+    /// The reader has enough; there may be more.
+    Full,
+    /// The ring does not reach back; history must be read.
+    Passed,
+}

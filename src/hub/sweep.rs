@@ -1,0 +1,101 @@
+//! What the hub does once a second, so that no connection needs a timer of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Bye, CloseReason, Hub, LocalChannel, Subscriber};
+use crate::notification::ChannelName;
+
+/// How long a connection that was asked to end may take for it.
+const GRACE_MS: u64 = 1_000;
+/// How long a channel stays subscribed after its last subscriber left: a reload of a page is no churn.
+const LINGER_MS: u64 = 5_000;
+/// Around when a client that was told to leave comes back.
+const RETRY: Duration = Duration::from_secs(2);
+
+impl Hub {
+    /// Heartbeats, expiry of credentials, stalled connections.
+    pub fn sweep(&self, now: Timestamp) {
+        for subscriber in self.subscribers() {
+            subscriber.beat(self.settings.heartbeat);
+            if subscriber.principal().expires_at.is_some_and(|expiry| expiry <= now) {
+                self.close(&subscriber, Bye::jittered(CloseReason::TokenExpired, RETRY));
+            }
+            if subscriber.waiting() >= self.settings.stall_timeout {
+                subscriber.ask_to_end(Bye::jittered(CloseReason::Stalled, RETRY));
+                subscriber.kill_switch().cancel();
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        self.ending.lock().retain(|(deadline, kill)| {
+            let due = *deadline <= now_ms;
+            if due {
+                kill.cancel();
+            }
+            !due
+        });
+    }
+
+    /// Ends a subscription: asks its writer to say `bye`, and ends the connection if that takes too long.
+    pub fn close(&self, subscriber: &Arc<Subscriber>, bye: Bye) {
+        if subscriber.bye().is_none() {
+            self.ending.lock().push((self.clock.now_ms() + GRACE_MS, subscriber.kill_switch().clone()));
+            subscriber.ask_to_end(bye);
+        }
+    }
+
+    /// Ends every subscription that `permitted` denies, and returns how many.
+    pub fn retain(&self, permitted: impl Fn(&Subscriber) -> bool) -> usize {
+        let revoked: Vec<_> = self.subscribers().filter(|subscriber| !permitted(subscriber)).collect();
+        for subscriber in &revoked {
+            self.close(subscriber, Bye::jittered(CloseReason::Revoked, RETRY));
+        }
+        revoked.len()
+    }
+
+    /// Ends all subscriptions, evenly spread over `window`, so that they do not come back in one wave.
+    pub async fn drain(&self, window: Duration) {
+        const TICK: Duration = Duration::from_millis(100);
+        let subscribers: Vec<_> = self.subscribers().collect();
+        let ticks = (window.as_millis() / TICK.as_millis()).max(1) as usize;
+        for batch in subscribers.chunks(subscribers.len().div_ceil(ticks).max(1)) {
+            for subscriber in batch {
+                self.close(subscriber, Bye::jittered(CloseReason::Draining, RETRY));
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        // Those that came meanwhile, and those in their last second.
+        for subscriber in self.subscribers() {
+            self.close(&subscriber, Bye::jittered(CloseReason::Draining, RETRY));
+        }
+    }
+
+    /// Leaves channels that nobody has listened to for a while. `unsubscribe` tells the broker.
+    pub fn leave_idle(&self, unsubscribe: impl Fn(&ChannelName)) {
+        let now = self.clock.now_ms();
+        let idle = |channel: &LocalChannel| {
+            channel.users.load(Ordering::Acquire) == 0
+                && now.saturating_sub(channel.idle_since.load(Ordering::Relaxed)) >= LINGER_MS
+        };
+        let channels = self.channels.read();
+        let idle: Vec<_> = channels.values().filter(|channel| idle(channel)).map(Arc::clone).collect();
+        drop(channels);
+        for channel in idle {
+            // Taken means that somebody is opening it: it is not idle any more.
+            let Ok(mut subscribed) = channel.subscribed.try_lock() else { continue };
+            let mut channels = self.channels.write();
+            if channel.users.load(Ordering::Acquire) == 0 {
+                unsubscribe(channel.name());
+                *subscribed = false;
+                channels.remove(channel.name());
+            }
+        }
+    }
+
+    fn subscribers(&self) -> impl Iterator<Item = Arc<Subscriber>> {
+        self.shards.iter().flat_map(super::shard::Shard::subscribers)
+    }
+}

@@ -1,0 +1,338 @@
+//! The life of one notification, on one page: each step is a leaf in the folder of its concept, and none calls
+//! the next. Beside it, the way of a subscription.
+
+mod error;
+mod in_flight;
+mod receipt;
+mod serving;
+
+pub use error::{AttachError, PublishError};
+pub use receipt::{Receipt, Sent};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Action, Credential, Permit, Principal, TokenCache};
+use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
+use crate::config::{EventName, Server};
+use crate::hub::{Hello, Hub, Lease, Reader, Start, Subscription};
+use crate::limits::{RateLimiter, Remaining};
+use crate::notification::{ChannelName, Draft, Notification};
+use crate::plugins::Breakers;
+use crate::snapshot::{Decision, Delivery, Live, Snapshot, evaluate};
+use crate::stream::{History, MAX_CHANNELS, Message};
+use crate::telemetry::Metrics;
+use in_flight::InFlight;
+use serving::Serving;
+
+/// Verified tokens that are remembered.
+const MAX_TOKENS: usize = 10_000;
+/// Around when a client whose connection broke comes back.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// What lives across reloads and carries notifications and subscriptions.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The snapshot in force.
+    pub live: Arc<Live>,
+    /// The live subscribers.
+    pub hub: Arc<Hub>,
+    /// Carries publications and keeps history.
+    pub broker: Arc<Broker>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    tokens: TokenCache,
+    limiter: RateLimiter,
+    breakers: Breakers,
+    in_flight: InFlight,
+    draining: AtomicBool,
+    heartbeat: Duration,
+}
+
+/// One publish as it came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Submission<'a> {
+    /// What the producer presents.
+    pub credential: Option<&'a Credential>,
+    /// The notification's JSON.
+    pub body: &'a [u8],
+    /// What makes a repeat harmless, as the producer named it.
+    pub idempotency_key: Option<&'a str>,
+    /// Whether it is for real.
+    pub mode: Mode,
+}
+
+/// Whether a publish is for real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Decide and send.
+    Publish,
+    /// Decide only: nothing is counted, limited or sent.
+    DryRun,
+}
+
+/// One subscription as it came in.
+#[derive(Debug)]
+pub struct Request {
+    /// What the client presents.
+    pub credential: Option<Credential>,
+    /// The channels it names; the default ones when it names none.
+    pub channels: Vec<String>,
+    /// Where it begins.
+    pub start: Start,
+    /// Ends its connection, whether or not anybody reads from it.
+    pub kill: CancellationToken,
+}
+
+impl Pipeline {
+    /// A pipeline under the snapshot in force.
+    #[must_use]
+    pub fn new(live: Arc<Live>, hub: Arc<Hub>, broker: Arc<Broker>, metrics: Arc<Metrics>, server: &Server) -> Self {
+        Self {
+            live,
+            hub,
+            broker,
+            metrics,
+            tokens: TokenCache::new(MAX_TOKENS),
+            limiter: RateLimiter::default(),
+            breakers: Breakers::default(),
+            in_flight: InFlight::default(),
+            draining: AtomicBool::new(false),
+            heartbeat: server.heartbeat,
+        }
+    }
+
+    /// Accepts one notification, or says why not: the product in ten lines. Cheap checks come first, everything is
+    /// decided before anything is sent, and one snapshot decides all of it.
+    ///
+    /// # Errors
+    /// [`PublishError`], each variant with what the producer can do about it.
+    pub async fn accept(&self, submission: Submission<'_>) -> Result<Receipt, PublishError> {
+        let result = self.decide_and_send(submission).await;
+        if submission.mode == Mode::Publish {
+            let reason = result.as_ref().map_or_else(PublishError::reason, |receipt| receipt.reason);
+            self.metrics.notification(reason);
+        }
+        result
+    }
+
+    async fn decide_and_send(&self, submission: Submission<'_>) -> Result<Receipt, PublishError> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(PublishError::Draining);
+        }
+        let snapshot = self.live.load();
+        let now = Timestamp::now();
+        let producer = self.authenticate(&snapshot, submission.credential, now)?;
+        let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
+        let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode)?;
+        snapshot.schemas.validate(&draft.type_name, &draft).map_err(PublishError::Invalid)?;
+        let notification = Arc::new(Notification::accept(draft, now));
+        let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
+        let decision = evaluate(&snapshot, &notification, now, &mut serving);
+        decision.outcome.clone().map_err(PublishError::Refused)?;
+        let mut receipt = Receipt::new(&notification, snapshot.revision, &decision, remaining);
+        if submission.mode == Mode::Publish && !decision.deliveries.is_empty() {
+            let key = submission.idempotency_key.map(|key| idempotency(&producer, key, submission.body));
+            receipt.record(self.send(&permit, &notification, decision, key).await?, self.broker.durability());
+        }
+        Ok(receipt)
+    }
+
+    /// Authorizes and limits: what depends on who publishes what, before the body costs anything.
+    fn admit(
+        &self,
+        snapshot: &Snapshot,
+        producer: &Principal,
+        draft: &Draft,
+        mode: Mode,
+    ) -> Result<(Permit, Option<Remaining>), PublishError> {
+        let spec = snapshot.types.get(&draft.type_name);
+        let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, &draft.type_name))?;
+        self.metrics.received(&draft.type_name);
+        let action = Action::Publish(&draft.type_name);
+        let permit = spec.publish.authorize(producer, &[], action).map_err(PublishError::Forbidden)?;
+        let Some(quota) = &spec.limit else { return Ok((permit, None)) };
+        let key = quota.key(&producer.id, draft);
+        let now = Instant::now().into_std();
+        let remaining = match mode {
+            Mode::Publish => self.limiter.take(quota, &key, now),
+            Mode::DryRun => Ok(self.limiter.peek(quota, &key, now)),
+        };
+        let limited = |limited| {
+            self.metrics.limited(quota.name());
+            PublishError::Limited(limited)
+        };
+        Ok((permit, Some(remaining.map_err(limited)?)))
+    }
+
+    async fn send(
+        &self,
+        permit: &Permit,
+        notification: &Notification,
+        decision: Decision,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Vec<Published>, PublishError> {
+        // Two publishes with one key at a time on this node: the second is told to wait, rather than racing.
+        let _turn = match &key {
+            Some(key) => Some(self.in_flight.enter(key.digest).ok_or(PublishError::InFlight)?),
+            None => None,
+        };
+        let messages = decision.deliveries.into_iter().map(|delivery| outgoing(notification, delivery)).collect();
+        let batch = Batch { id: notification.id, key, messages };
+        self.broker.publish(permit, batch).await.map_err(PublishError::from)
+    }
+
+    /// Attaches a subscriber: authorize each channel, open it, register with the hub, and only then decide where it
+    /// begins, so that nothing published meanwhile is missed.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub async fn attach(&self, request: Request) -> Result<Reader, AttachError> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(AttachError::Draining);
+        }
+        let snapshot = self.live.load();
+        let subscriber = self.authenticate(&snapshot, request.credential.as_ref(), Timestamp::now())?;
+        let channels = requested(&snapshot, &subscriber, &request.channels)?;
+        for channel in &channels {
+            snapshot.authorize_subscribe(&subscriber, channel)?;
+        }
+        let leases = self.open(&channels).await?;
+        let hello = self.hello(&snapshot, &subscriber, &channels);
+        let history = Arc::clone(&self.broker) as Arc<dyn History>;
+        let subscription =
+            Subscription { principal: subscriber, leases, start: request.start, hello, history, kill: request.kill };
+        Ok(Reader::attach(&self.hub, subscription)?)
+    }
+
+    async fn open(&self, channels: &[ChannelName]) -> Result<Box<[Lease]>, AttachError> {
+        let open = |channel| self.hub.open(channel, || self.broker.subscribe(channel));
+        Ok(futures_util::future::try_join_all(channels.iter().map(open)).await?.into())
+    }
+
+    fn hello(&self, snapshot: &Snapshot, subscriber: &Principal, channels: &[ChannelName]) -> Hello {
+        let data = json!({
+            "channels": channels.iter().map(ChannelName::as_str).collect::<Vec<_>>(),
+            "revision": snapshot.revision.to_string(),
+            "heartbeat": self.heartbeat.as_secs_f64(),
+            "expiresAt": subscriber.expires_at.map(|at| at.to_string()),
+        });
+        Hello { data, retry: RETRY.mul_f64(rand::random_range(0.4..1.6)) }
+    }
+
+    /// What is kept of a channel and how many listen to it on this node.
+    ///
+    /// # Errors
+    /// [`AttachError`], as for subscribing to it.
+    pub async fn inspect(
+        &self,
+        credential: Option<&Credential>,
+        channel: &str,
+    ) -> Result<([LaneInfo; 2], usize), AttachError> {
+        let snapshot = self.live.load();
+        let caller = self.authenticate(&snapshot, credential, Timestamp::now())?;
+        let channel: ChannelName = channel.parse().map_err(AttachError::BadChannel)?;
+        snapshot.authorize_subscribe(&caller, &channel)?;
+        let listeners = self.hub.channel(&channel).map_or(0, |local| local.listeners());
+        Ok((self.broker.info(&channel).await?, listeners))
+    }
+
+    /// Who presents `credential`.
+    ///
+    /// # Errors
+    /// Why it proves nobody.
+    pub fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        credential: Option<&Credential>,
+        now: Timestamp,
+    ) -> Result<Principal, crate::auth::AuthError> {
+        snapshot.authenticator.authenticate_cached(&self.tokens, credential, now)
+    }
+
+    /// After a swap: ends streams whose grant is gone, forgets state of what is no longer declared. Returns how many
+    /// streams were ended.
+    pub fn settle(&self) -> usize {
+        let snapshot = self.live.load();
+        self.limiter.prune(&snapshot.quotas);
+        self.breakers.prune(&snapshot.plugins);
+        self.metrics.declare_types(snapshot.types.keys());
+        let now = Timestamp::now();
+        self.hub.retain(|subscriber| {
+            let principal = subscriber.principal();
+            let mut channels = subscriber.channels().iter();
+            snapshot.authenticator.still_valid(principal, now)
+                && channels.all(|channel| snapshot.authorize_subscribe(principal, channel.name()).is_ok())
+        })
+    }
+
+    /// Takes no more publishes and subscriptions.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is published now would be received.
+    ///
+    /// # Errors
+    /// What is broken.
+    pub fn readiness(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("draining".to_owned());
+        }
+        self.broker.readiness()
+    }
+}
+
+/// The channels that a request means: those it names, sorted and each once, or the defaults of its principal.
+fn requested(
+    snapshot: &Snapshot,
+    subscriber: &Principal,
+    named: &[String],
+) -> Result<Vec<ChannelName>, AttachError> {
+    let mut channels = named.iter().map(|text| text.parse()).collect::<Result<Vec<ChannelName>, _>>();
+    let channels = channels.as_mut().map_err(|error| AttachError::BadChannel(error.clone()))?;
+    if channels.is_empty() {
+        channels.extend(snapshot.default_channels(subscriber));
+    }
+    channels.sort();
+    channels.dedup();
+    match channels.len() {
+        0 => Err(AttachError::NoChannel),
+        1..=MAX_CHANNELS => Ok(std::mem::take(channels)),
+        more => Err(AttachError::TooManyChannels(more)),
+    }
+}
+
+fn outgoing(notification: &Notification, Delivery { channel, spec }: Delivery) -> Outgoing {
+    let draft = &notification.draft;
+    let message = Message {
+        priority: draft.priority,
+        expires_ms: notification.expires_at().and_then(|at| u64::try_from(at.as_millisecond()).ok()),
+        collapse_key: draft.collapse_key.as_deref().map(Box::from),
+        event: (spec.event == EventName::Type).then(|| draft.type_name.as_str().into()),
+        json: notification.to_json(&channel).into(),
+    };
+    Outgoing { channel, retention: spec.retention, message }
+}
+
+/// Keys of different producers never meet: who it is goes into the digest, with its length, so that no other pair
+/// joins to the same text.
+fn idempotency(producer: &Principal, key: &str, body: &[u8]) -> IdempotencyKey {
+    let mut digest = Sha256::new();
+    digest.update((producer.id.len() as u64).to_be_bytes());
+    digest.update(producer.id.as_bytes());
+    digest.update(key.as_bytes());
+    let half = |hash: [u8; 32]| {
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash[..16]);
+        half
+    };
+    IdempotencyKey { digest: half(digest.finalize().into()), fingerprint: half(Sha256::digest(body).into()) }
+}

@@ -1,0 +1,124 @@
+//! Why a publish or a subscription is refused, in terms that its caller can act on.
+
+use std::time::Duration;
+
+use crate::auth::{AuthError, Denied};
+use crate::broker::{PublishFailed, Unavailable};
+use crate::hub::TooManyStreams;
+use crate::limits::Limited;
+use crate::notification::{InvalidName, Name, Reason, TypeName, Violation};
+use crate::snapshot::{NotSubscribable, Refusal, Snapshot};
+use crate::stream::MAX_CHANNELS;
+
+/// Why a notification is not accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    /// Who publishes is not known.
+    #[error(transparent)]
+    Unauthenticated(#[from] AuthError),
+    /// It is no notification.
+    #[error("the notification is malformed")]
+    Malformed(Vec<Violation>),
+    /// Its type is not declared.
+    #[error("no type `{name}` is declared{}", .similar.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
+    UnknownType {
+        /// The type.
+        name: TypeName,
+        /// A declared one that is close.
+        similar: Option<Name>,
+    },
+    /// Its producer may not publish it.
+    #[error(transparent)]
+    Forbidden(Denied),
+    /// A rate limit is used up.
+    #[error(transparent)]
+    Limited(Limited),
+    /// It does not satisfy its schema.
+    #[error("the notification does not satisfy the schema of its type")]
+    Invalid(Vec<Violation>),
+    /// The rules do not take it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Its idempotency key was used with another body.
+    #[error("the idempotency key was used before with another body")]
+    KeyReused,
+    /// A publish with its idempotency key has not ended yet.
+    #[error("a publish with the same idempotency key has not ended yet")]
+    InFlight,
+    /// The broker stored nothing.
+    #[error("the broker did not accept it: {0}")]
+    NotAccepted(String),
+    /// The broker may have stored it.
+    #[error("the broker did not answer within {0:?}: it may or may not be stored")]
+    UnknownOutcome(Duration),
+    /// The server shuts down.
+    #[error("the server is shutting down")]
+    Draining,
+}
+
+impl PublishError {
+    /// The shared reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Unauthenticated(_) => Reason::Unauthenticated,
+            Self::Malformed(_) => Reason::Malformed,
+            Self::UnknownType { .. } => Reason::UnknownType,
+            Self::Forbidden(_) => Reason::Forbidden,
+            Self::Limited(_) => Reason::Limited,
+            Self::Invalid(_) => Reason::Invalid,
+            Self::Refused(refusal) => refusal.reason(),
+            Self::KeyReused => Reason::KeyReused,
+            Self::InFlight => Reason::InFlight,
+            Self::NotAccepted(_) => Reason::NotAccepted,
+            Self::UnknownOutcome(_) => Reason::UnknownOutcome,
+            Self::Draining => Reason::Draining,
+        }
+    }
+
+    pub(super) fn unknown_type(snapshot: &Snapshot, name: &TypeName) -> Self {
+        let distance = |known: &Name| strsim::damerau_levenshtein(known.as_str(), name.as_str());
+        let closest = snapshot.types.keys().min_by_key(|known| distance(known));
+        let similar = closest.filter(|known| distance(known) <= (name.as_str().len() / 3).max(1)).cloned();
+        Self::UnknownType { name: name.clone(), similar }
+    }
+}
+
+impl From<PublishFailed> for PublishError {
+    fn from(failed: PublishFailed) -> Self {
+        match failed {
+            PublishFailed::NotAccepted(why) => Self::NotAccepted(why),
+            PublishFailed::UnknownOutcome(waited) => Self::UnknownOutcome(waited),
+            PublishFailed::KeyReused => Self::KeyReused,
+        }
+    }
+}
+
+/// Why a subscription is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AttachError {
+    /// Who subscribes is not known.
+    #[error(transparent)]
+    Unauthenticated(#[from] AuthError),
+    /// No channel is named, and the principal has no default.
+    #[error("no channel is named, and there is none to subscribe to by default; add ?channel=NAME")]
+    NoChannel,
+    /// More than a cursor can hold.
+    #[error("{0} channels are named; {MAX_CHANNELS} is the most for one stream")]
+    TooManyChannels(usize),
+    /// A name is no channel.
+    #[error("a channel's name {0}")]
+    BadChannel(InvalidName),
+    /// A channel does not exist or is not for the principal.
+    #[error(transparent)]
+    NotSubscribable(#[from] NotSubscribable),
+    /// The principal has its share of streams.
+    #[error(transparent)]
+    TooManyStreams(#[from] TooManyStreams),
+    /// The broker cannot be asked where the channels are.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The server shuts down.
+    #[error("the server is shutting down")]
+    Draining,
+}

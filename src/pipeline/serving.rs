@@ -1,0 +1,42 @@
+//! Watches evaluations while serving: counts rules and filters, and rests filters that keep failing.
+
+use tokio::time::Instant;
+
+use super::Mode;
+use crate::plugins::{Breakers, Plugin, Run};
+use crate::routing::Rule;
+use crate::snapshot::Observer;
+use crate::telemetry::Metrics;
+
+/// The observer of one notification.
+pub(super) struct Serving<'a> {
+    breakers: &'a Breakers,
+    metrics: &'a Metrics,
+    mode: Mode,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(breakers: &'a Breakers, metrics: &'a Metrics, mode: Mode) -> Self {
+        Self { breakers, metrics, mode }
+    }
+}
+
+impl Observer for Serving<'_> {
+    fn matched(&mut self, rule: &Rule) {
+        if self.mode == Mode::Publish {
+            self.metrics.rule_matched(&rule.name);
+        }
+    }
+
+    fn may_run(&mut self, plugin: &Plugin) -> bool {
+        self.breakers.allow(plugin, Instant::now().into_std())
+    }
+
+    fn ran(&mut self, rule: &Rule, plugin: &Plugin, run: &Run) {
+        self.metrics.plugin_ran(plugin.name(), run.verdict.as_str(), run.elapsed);
+        if self.breakers.record(plugin, &run.verdict, Instant::now().into_std()) {
+            tracing::warn!(plugin.name = %plugin.name(), rule.name = %rule.name,
+                "plugin `{}` keeps failing and is not called for a while: {:?}", plugin.name(), run.verdict);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Hot reload: load, compile, swap, settle. One at a time, whatever asked for it, and all or nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Diagnostics, Watcher};
+use crate::pipeline::Pipeline;
+use crate::snapshot::{Compiled, Revision, Snapshot, compile};
+
+/// What came of a reload.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What it led to.
+    pub result: ReloadResult,
+    /// The revision in force now.
+    pub revision: Revision,
+    /// Errors and warnings, rendered.
+    pub diagnostics: String,
+    /// Restart-only sections that changed and do not apply yet.
+    pub needs_restart: Vec<&'static str>,
+    /// Streams that were ended because their grant is gone.
+    pub ended_streams: usize,
+}
+
+/// What a reload led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// A new revision is in force.
+    Applied,
+    /// The files are those of the revision in force.
+    Unchanged,
+    /// The files have errors; the revision in force stays.
+    Failed,
+}
+
+impl ReloadResult {
+    /// The name used in metrics, logs and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Asks for a reload and waits for what comes of it.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle(mpsc::Sender<oneshot::Sender<Report>>);
+
+impl ReloadHandle {
+    /// Reloads now; none when the server is shutting down.
+    pub async fn reload(&self) -> Option<Report> {
+        let (tx, rx) = oneshot::channel();
+        self.0.send(tx).await.ok()?;
+        rx.await.ok()
+    }
+}
+
+/// Keeps the snapshot in force in step with the files.
+#[derive(Debug)]
+pub struct Reloader {
+    path: PathBuf,
+    pipeline: Arc<Pipeline>,
+    watcher: Watcher,
+    requests: mpsc::Receiver<oneshot::Sender<Report>>,
+}
+
+/// Loads and compiles the configuration at `path`, for every command that needs one.
+#[must_use]
+pub fn load_and_compile(path: &Path) -> Compiled {
+    compile(config::load(path))
+}
+
+impl Reloader {
+    /// A reloader of the file at `path`, whose inputs `watcher` watches, and the handle that asks it.
+    #[must_use]
+    pub fn new(path: PathBuf, pipeline: Arc<Pipeline>, watcher: Watcher) -> (Self, ReloadHandle) {
+        // One place: askers wait their turn, and each gets the report of a load that began after it asked.
+        let (tx, requests) = mpsc::channel(1);
+        (Self { path, pipeline, watcher, requests }, ReloadHandle(tx))
+    }
+
+    /// Reloads on changes and requests until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.watcher.changed() => {
+                    self.reload().await;
+                }
+                Some(asker) = self.requests.recv() => {
+                    let report = self.reload().await;
+                    // Whoever asked may have gone; the reload happened all the same.
+                    let _ = asker.send(report);
+                }
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Report {
+        let path = self.path.clone();
+        // Compiling thousands of rules and scripts must not hold up the workers.
+        let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await;
+        let report = match compiled {
+            Ok(compiled) => {
+                self.watcher.watch(&compiled.inputs);
+                self.take(compiled)
+            }
+            Err(panic) => self.keep(format!("error: the configuration could not be compiled: {panic}\n")),
+        };
+        let metrics = &self.pipeline.metrics;
+        metrics.reloaded(report.result.as_str(), report.result != ReloadResult::Failed, Timestamp::now());
+        metrics.revision(self.pipeline.live.revision().metric());
+        log(&report);
+        report
+    }
+
+    fn take(&self, compiled: Compiled) -> Report {
+        let live = &self.pipeline.live;
+        let diagnostics = compiled.diagnostics;
+        let Some(snapshot) = compiled.snapshot else { return self.keep(diagnostics.to_string()) };
+        if snapshot.revision == live.revision() {
+            live.clear_failure();
+            return self.report(ReloadResult::Unchanged, &diagnostics);
+        }
+        let needs_restart = restart_only(&live.load(), &snapshot);
+        live.swap(snapshot, Timestamp::now());
+        let ended_streams = self.pipeline.settle();
+        Report { needs_restart, ended_streams, ..self.report(ReloadResult::Applied, &diagnostics) }
+    }
+
+    fn keep(&self, failure: String) -> Report {
+        self.pipeline.live.keep(failure.clone());
+        Report { diagnostics: failure, ..self.report(ReloadResult::Failed, &Diagnostics::default()) }
+    }
+
+    fn report(&self, result: ReloadResult, diagnostics: &Diagnostics) -> Report {
+        Report {
+            result,
+            revision: self.pipeline.live.revision(),
+            diagnostics: if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() },
+            needs_restart: Vec::new(),
+            ended_streams: 0,
+        }
+    }
+}
+
+/// Sections that are read at start only, and differ.
+fn restart_only(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    if old.config.server != new.config.server {
+        changed.push("[server]");
+    }
+    if old.config.broker != new.config.broker {
+        changed.push("[broker]");
+    }
+    changed
+}
+
+fn log(report: &Report) {
+    let revision = report.revision;
+    match report.result {
+        ReloadResult::Applied => {
+            tracing::info!(%revision, streams.ended = report.ended_streams, "configuration {revision} is in force");
+        }
+        ReloadResult::Unchanged => tracing::debug!(%revision, "configuration is unchanged"),
+        ReloadResult::Failed => {
+            tracing::error!(%revision, "configuration was refused, {revision} stays in force\n{}", report.diagnostics);
+        }
+    }
+    for section in &report.needs_restart {
+        tracing::warn!("{section} changed and applies after a restart");
+    }
+}

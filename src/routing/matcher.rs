@@ -1,0 +1,442 @@
+//! A rule's `when`, compiled: the hot path builds nothing and compares typed values.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use globset::GlobMatcher;
+use jiff::Timestamp;
+use regex::Regex;
+use serde_json::{Number, Value};
+
+use super::Window;
+use crate::config::Operator;
+use crate::notification::{Notification, Priority};
+
+/// What a matcher looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The notification.
+    pub notification: &'a Notification,
+    /// When it was accepted.
+    pub now: Timestamp,
+}
+
+/// A compiled condition. A missing field makes a test false.
+#[derive(Debug, Clone)]
+pub enum Matcher {
+    /// True or false whatever the notification.
+    Always(bool),
+    /// Every one.
+    All(Box<[Matcher]>),
+    /// At least one.
+    Any(Box<[Matcher]>),
+    /// Not this one.
+    Not(Box<Matcher>),
+    /// A field's value.
+    Field(Field),
+    /// Inside the window, or outside it.
+    During(Arc<Window>, bool),
+}
+
+/// A field and the test of its value.
+#[derive(Debug, Clone)]
+pub struct Field {
+    path: Box<[Box<str>]>,
+    operator: Operator,
+    /// As written, for explanations.
+    wanted: Value,
+    test: Test,
+}
+
+#[derive(Debug, Clone)]
+enum Test {
+    OneOf(Box<[Value]>),
+    Differs(Value),
+    Compares(Number, fn(Ordering) -> bool),
+    AtLeast(Priority),
+    Exists(bool),
+    StartsWith(Box<str>),
+    EndsWith(Box<str>),
+    Glob(GlobMatcher),
+    Regex(Regex),
+    Contains(Value),
+}
+
+/// The first test that kept a condition from being true.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mismatch {
+    /// A field's value did not fit.
+    Field {
+        /// The dotted path.
+        path: String,
+        /// The comparison as written, such as `gte 100000`.
+        wanted: String,
+        /// What the notification has there.
+        saw: Option<Value>,
+    },
+    /// None of several alternatives fitted; the first one's reason.
+    NoneOf(Box<Mismatch>),
+    /// A condition under `not` was true.
+    Negated(String),
+    /// A window was closed (or, for `not_during`, open).
+    Window {
+        /// The window's name.
+        name: String,
+        /// Whether it was open.
+        open: bool,
+    },
+    /// The condition is false for every notification of the type.
+    Never,
+}
+
+impl Matcher {
+    /// Whether the condition is true.
+    #[must_use]
+    pub fn matches(&self, facts: Facts<'_>) -> bool {
+        match self {
+            Self::Always(value) => *value,
+            Self::All(inner) => inner.iter().all(|matcher| matcher.matches(facts)),
+            Self::Any(inner) => inner.iter().any(|matcher| matcher.matches(facts)),
+            Self::Not(inner) => !inner.matches(facts),
+            Self::Field(field) => field.matches(facts.notification),
+            Self::During(window, inside) => window.contains(facts.now) == *inside,
+        }
+    }
+
+    /// Why the condition is not true: the first test that failed, in the order in which they are tried.
+    #[must_use]
+    pub fn mismatch(&self, facts: Facts<'_>) -> Option<Mismatch> {
+        if self.matches(facts) {
+            return None;
+        }
+        Some(match self {
+            Self::Always(_) => Mismatch::Never,
+            Self::All(inner) => inner.iter().find_map(|matcher| matcher.mismatch(facts))?,
+            Self::Any(inner) => {
+                let first = inner.iter().find_map(|matcher| matcher.mismatch(facts));
+                Mismatch::NoneOf(Box::new(first.unwrap_or(Mismatch::Never)))
+            }
+            Self::Not(inner) => Mismatch::Negated(inner.to_string()),
+            Self::Field(field) => Mismatch::Field {
+                path: field.path.join("."),
+                wanted: field.wanted(),
+                saw: facts.notification.lookup(&field.path).cloned(),
+            },
+            Self::During(window, inside) => Mismatch::Window { name: window.name.clone(), open: !inside },
+        })
+    }
+
+    /// The same condition for notifications whose `type` is known, with every test of it decided.
+    #[must_use]
+    pub fn for_type(&self, type_name: &str) -> Self {
+        match self {
+            Self::Field(field) if field.path.len() == 1 && &*field.path[0] == "type" => {
+                Self::Always(field.test.accepts(&Value::String(type_name.to_owned())))
+            }
+            Self::All(inner) => Self::all(inner.iter().map(|matcher| matcher.for_type(type_name))),
+            Self::Any(inner) => Self::any(inner.iter().map(|matcher| matcher.for_type(type_name))),
+            Self::Not(inner) => Self::not(inner.for_type(type_name)),
+            other => other.clone(),
+        }
+    }
+
+    /// The types that a `type` test at the top allows, when there is one: spares specialising for the others.
+    #[must_use]
+    pub fn types(&self) -> Option<&[Value]> {
+        match self {
+            Self::Field(Field { path, test: Test::OneOf(values), .. }) if path.len() == 1 && &*path[0] == "type" => {
+                Some(values)
+            }
+            Self::All(inner) => inner.iter().find_map(Self::types),
+            _ => None,
+        }
+    }
+
+    /// Every one of `inner`, simplified.
+    #[must_use]
+    pub fn all(inner: impl Iterator<Item = Self>) -> Self {
+        Self::junction(inner, true, Self::All)
+    }
+
+    /// At least one of `inner`, simplified.
+    #[must_use]
+    pub fn any(inner: impl Iterator<Item = Self>) -> Self {
+        Self::junction(inner, false, Self::Any)
+    }
+
+    /// The opposite of `inner`, simplified.
+    #[must_use]
+    pub fn not(inner: Self) -> Self {
+        match inner {
+            Self::Always(value) => Self::Always(!value),
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// Joins parts of which `neutral` ones change nothing and the opposite decides all.
+    fn junction(inner: impl Iterator<Item = Self>, neutral: bool, join: fn(Box<[Self]>) -> Self) -> Self {
+        let mut kept = Vec::new();
+        for matcher in inner {
+            match matcher {
+                Self::Always(value) if value == neutral => {}
+                Self::Always(value) => return Self::Always(value),
+                other => kept.push(other),
+            }
+        }
+        match kept.len() {
+            0 => Self::Always(neutral),
+            1 => kept.remove(0),
+            _ => join(kept.into()),
+        }
+    }
+
+    /// Whether two conditions are seen to exclude each other: some field must have a value of two sets that
+    /// share none. `false` means that they may both be true.
+    #[must_use]
+    pub fn excludes(&self, other: &Self) -> bool {
+        self.required_values().iter().any(|(path, mine)| {
+            let theirs = other.required_values();
+            let theirs = theirs.iter().find(|(their_path, _)| their_path == path);
+            theirs.is_some_and(|(_, theirs)| !mine.iter().any(|value| theirs.iter().any(|v| same(v, value))))
+        })
+    }
+
+    /// The fields that must equal one of some values for the condition to be true. Lists are left out: a list
+    /// may hold several values at once.
+    fn required_values(&self) -> Vec<(&[Box<str>], Vec<Value>)> {
+        match self {
+            Self::Field(field) => match &field.test {
+                Test::OneOf(values) => vec![(&field.path, values.to_vec())],
+                Test::AtLeast(least) => {
+                    let urgent = Priority::ALL.into_iter().filter(|priority| priority >= least);
+                    vec![(&field.path, urgent.map(|priority| Value::String(priority.to_string())).collect())]
+                }
+                _ => Vec::new(),
+            },
+            Self::All(inner) => inner.iter().flat_map(Self::required_values).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, inner: &[Self], word: &str| {
+            for (index, matcher) in inner.iter().enumerate() {
+                write!(f, "{}{matcher}", if index == 0 { "" } else { word })?;
+            }
+            Ok(())
+        };
+        match self {
+            Self::Always(value) => write!(f, "{value}"),
+            Self::All(inner) => list(f, inner, " and "),
+            Self::Any(inner) => list(f, inner, " or "),
+            Self::Not(inner) => write!(f, "not ({inner})"),
+            Self::Field(field) => write!(f, "{} {}", field.path.join("."), field.wanted()),
+            Self::During(window, true) => write!(f, "during {}", window.name),
+            Self::During(window, false) => write!(f, "not during {}", window.name),
+        }
+    }
+}
+
+impl Field {
+    /// Compiles one test of one field. The configuration has checked that the value fits the operator.
+    ///
+    /// # Errors
+    /// What is wrong with a glob or a regular expression.
+    pub fn compile(path: &str, operator: Operator, value: &Value) -> Result<Self, String> {
+        let text = || value.as_str().unwrap_or_default();
+        let number = |test| Test::Compares(value.as_number().cloned().unwrap_or_else(|| 0.into()), test);
+        let test = match operator {
+            Operator::Eq => Test::OneOf(Box::new([value.clone()])),
+            Operator::In => Test::OneOf(value.as_array().cloned().unwrap_or_default().into()),
+            Operator::Ne => Test::Differs(value.clone()),
+            Operator::Gt => number(Ordering::is_gt),
+            Operator::Gte => number(Ordering::is_ge),
+            Operator::Lt => number(Ordering::is_lt),
+            Operator::Lte => number(Ordering::is_le),
+            Operator::AtLeast => Test::AtLeast(text().parse().map_err(|e| format!("`{}` {e}", text()))?),
+            Operator::Exists => Test::Exists(value.as_bool().unwrap_or(true)),
+            Operator::StartsWith => Test::StartsWith(text().into()),
+            Operator::EndsWith => Test::EndsWith(text().into()),
+            Operator::Glob => Test::Glob(globset::Glob::new(text()).map_err(|e| e.to_string())?.compile_matcher()),
+            Operator::Regex => {
+                // Bounds what one pattern may cost to hold; its running time is linear by construction.
+                let compiled = regex::RegexBuilder::new(text()).size_limit(1 << 20).build();
+                Test::Regex(compiled.map_err(|e| e.to_string())?)
+            }
+            Operator::Contains => Test::Contains(value.clone()),
+        };
+        let path = path.split('.').map(Box::from).collect();
+        Ok(Self { path, operator, wanted: value.clone(), test })
+    }
+
+    fn matches(&self, notification: &Notification) -> bool {
+        match (notification.lookup(&self.path), &self.test) {
+            (found, Test::Exists(wanted)) => found.is_some() == *wanted,
+            (None, _) => false,
+            (Some(value), test) => test.accepts(value),
+        }
+    }
+
+    fn wanted(&self) -> String {
+        match self.operator {
+            Operator::Eq => format!("= {}", self.wanted),
+            operator => format!("{} {}", operator.as_str(), self.wanted),
+        }
+    }
+}
+
+impl Test {
+    fn accepts(&self, value: &Value) -> bool {
+        match self {
+            Self::OneOf(wanted) => wanted.iter().any(|wanted| same(wanted, value)),
+            Self::Differs(unwanted) => !same(unwanted, value),
+            Self::Compares(bound, test) => {
+                value.as_number().and_then(|number| compare(number, bound)).is_some_and(test)
+            }
+            Self::AtLeast(least) => {
+                value.as_str().and_then(|text| text.parse::<Priority>().ok()).is_some_and(|got| got >= *least)
+            }
+            Self::Exists(wanted) => *wanted,
+            Self::StartsWith(start) => value.as_str().is_some_and(|text| text.starts_with(&**start)),
+            Self::EndsWith(end) => value.as_str().is_some_and(|text| text.ends_with(&**end)),
+            Self::Glob(glob) => value.as_str().is_some_and(|text| glob.is_match(text)),
+            Self::Regex(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
+            Self::Contains(part) => match value {
+                Value::Array(elements) => elements.iter().any(|element| same(element, part)),
+                Value::String(text) => part.as_str().is_some_and(|part| text.contains(part)),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Equality of JSON values as JSON Schema has it: 1 and 1.0 are the same number.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => compare(a, b).is_some_and(Ordering::is_eq),
+        _ => a == b,
+    }
+}
+
+/// Integers compare exactly; a float is involved only where one was written.
+fn compare(a: &Number, b: &Number) -> Option<Ordering> {
+    match (a.as_i128(), b.as_i128()) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::DailyRange;
+    use crate::notification::Draft;
+
+    fn notification(data: Value) -> Notification {
+        let body = json!({"type": "order.updated", "priority": "high", "tags": ["eu", "vip"], "data": data});
+        Notification::accept(Draft::from_value(body).unwrap(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn field(path: &str, operator: Operator, value: Value) -> Matcher {
+        Matcher::Field(Field::compile(path, operator, &value).unwrap())
+    }
+
+    fn holds(path: &str, operator: Operator, value: Value, data: Value) -> bool {
+        let notification = notification(data);
+        field(path, operator, value).matches(Facts { notification: &notification, now: Timestamp::UNIX_EPOCH })
+    }
+
+    #[test]
+    fn operators_compare_as_documented() {
+        use Operator as O;
+        let data = json!({"total": 100, "rate": 1.5, "status": "disputed", "big": u64::MAX, "none": null});
+        let cases = [
+            ("data.total", O::Eq, json!(100.0), true),
+            ("data.total", O::Eq, json!("100"), false),
+            ("data.status", O::In, json!(["paid", "disputed"]), true),
+            ("data.status", O::Ne, json!("paid"), true),
+            ("data.total", O::Gt, json!(100), false),
+            ("data.total", O::Gte, json!(100), true),
+            ("data.rate", O::Lt, json!(2), true),
+            ("data.rate", O::Lte, json!(1.5), true),
+            ("data.big", O::Gt, json!(u64::MAX - 1), true),
+            ("data.status", O::Gt, json!(1), false),
+            ("priority", O::AtLeast, json!("high"), true),
+            ("priority", O::AtLeast, json!("critical"), false),
+            ("data.status", O::StartsWith, json!("dis"), true),
+            ("data.status", O::EndsWith, json!("ted"), true),
+            ("data.status", O::Glob, json!("dis*"), true),
+            ("data.status", O::Glob, json!("dis"), false),
+            ("data.status", O::Regex, json!("^d.s"), true),
+            ("tags", O::Contains, json!("vip"), true),
+            ("tags", O::Contains, json!("vi"), false),
+            ("data.status", O::Contains, json!("put"), true),
+            ("data.none", O::Exists, json!(true), true),
+        ];
+        for (path, operator, value, expected) in cases {
+            assert_eq!(holds(path, operator, value.clone(), data.clone()), expected, "{path} {operator:?} {value}");
+        }
+    }
+
+    #[test]
+    fn a_missing_field_makes_every_comparison_false() {
+        use Operator as O;
+        for operator in [O::Eq, O::Ne, O::Contains] {
+            assert!(!holds("data.missing", operator, json!("x"), json!({})), "{operator:?}");
+        }
+        assert!(holds("data.missing", O::Exists, json!(false), json!({})));
+    }
+
+    #[test]
+    fn a_known_type_decides_its_tests() {
+        let either = Matcher::any(
+            [field("type", Operator::Eq, json!("order.updated")), field("data.x", Operator::Eq, json!(1))].into_iter(),
+        );
+        assert!(matches!(either.for_type("order.updated"), Matcher::Always(true)));
+        assert!(matches!(either.for_type("chat.mention"), Matcher::Field(_)));
+    }
+
+    #[test]
+    fn a_mismatch_names_the_first_failed_test_and_the_value_it_saw() {
+        let both = Matcher::all(
+            [field("data.a", Operator::Eq, json!(1)), field("data.b", Operator::Gte, json!(10))].into_iter(),
+        );
+        let notification = notification(json!({"a": 1, "b": 9}));
+        let saw = both.mismatch(Facts { notification: &notification, now: Timestamp::UNIX_EPOCH });
+        let expected = Mismatch::Field { path: "data.b".into(), wanted: "gte 10".into(), saw: Some(json!(9)) };
+        assert_eq!(saw, Some(expected));
+    }
+
+    #[test]
+    fn a_window_is_just_another_test() {
+        let range = DailyRange { start: 22 * 60, end: 7 * 60 };
+        let night = Arc::new(Window::new(
+            "night",
+            Box::new([range]),
+            Box::new([jiff::civil::Weekday::Thursday]),
+            TimeZone::UTC,
+        ));
+        let notification = notification(json!({}));
+        let at = |now: &str| Facts { notification: &notification, now: now.parse().unwrap() };
+        let during = Matcher::During(Arc::clone(&night), true);
+        assert!(during.matches(at("1970-01-01T23:00:00Z")));
+        let closed = during.mismatch(at("1970-01-01T12:00:00Z"));
+        assert_eq!(closed, Some(Mismatch::Window { name: "night".into(), open: false }));
+    }
+
+    #[test]
+    fn disjoint_values_exclude_each_other() {
+        let status = |values: Value| field("data.status", Operator::In, values);
+        assert!(status(json!(["a", "b"])).excludes(&status(json!(["c"]))));
+        assert!(!status(json!(["a", "b"])).excludes(&status(json!(["b"]))));
+        assert!(!status(json!(["a"])).excludes(&field("data.other", Operator::Eq, json!("b"))));
+        let urgent = field("priority", Operator::AtLeast, json!("high"));
+        assert!(urgent.excludes(&field("priority", Operator::Eq, json!("low"))));
+    }
+}

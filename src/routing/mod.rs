@@ -1,0 +1,13 @@
+//! Which rules are tried for a notification, and which channels they name. Pure: time is an argument.
+
+mod channel;
+mod matcher;
+mod table;
+mod template;
+mod window;
+
+pub use channel::{Captures, ChannelSpec, Channels};
+pub use matcher::{Facts, Matcher, Mismatch};
+pub use table::{Action, Route, RoutingTable, Rule, ambiguous_ties};
+pub use template::{BadSegment, Pattern, Template};
+pub use window::Window;

@@ -1,0 +1,107 @@
+//! The configuration's own tests, run through the function that serves.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Cx;
+use super::super::{Decision, Snapshot, evaluate};
+use crate::config::{At, Expectation, Test};
+use crate::notification::{Draft, Notification, Violation};
+
+impl Cx {
+    /// Runs every `[[tests]]`; one that fails is an error, so a revision that breaks its own tests is not taken.
+    pub(super) fn run_tests(&mut self, snapshot: &Snapshot) {
+        for test in &snapshot.config.tests {
+            self.run_test(snapshot, test);
+        }
+        for invariant in &snapshot.config.invariants {
+            self.warn(invariant.span, "invariants are read, and not proven yet");
+        }
+    }
+
+    fn run_test(&mut self, snapshot: &Snapshot, test: &At<Test>) {
+        let now = test.at.as_ref().map_or_else(Timestamp::now, |at| at.value);
+        let draft = Draft::from_value(test.given.value.clone());
+        let draft = draft.and_then(|draft| snapshot.schemas.validate(&draft.type_name, &draft).map(|()| draft));
+        let got = match draft {
+            Ok(draft) => {
+                let notification = Arc::new(Notification::accept(draft, now));
+                Got::of(evaluate(snapshot, &notification, now, &mut ()))
+            }
+            Err(violations) => Got::refused("invalid", &violations),
+        };
+        for (expected, got) in got.differences(&test.expect) {
+            let message = format!("test `{}` failed: expected {}, got {got}", test.name.value, expected.value);
+            self.error(expected.span, message);
+        }
+    }
+}
+
+/// What came of a test, in the words of `expect`.
+#[derive(Default)]
+struct Got {
+    rules: Vec<String>,
+    channels: Vec<String>,
+    dropped: Vec<String>,
+    refused: Option<String>,
+    detail: String,
+}
+
+impl Got {
+    fn of(decision: Decision) -> Self {
+        let (refused, detail) = match decision.outcome {
+            Ok(_) => (None, String::new()),
+            Err(refusal) => (Some(refusal.reason().code().to_owned()), format!(" ({refusal})")),
+        };
+        let mut channels: Vec<_> = decision.deliveries.iter().map(|delivery| delivery.channel.to_string()).collect();
+        channels.sort();
+        Self {
+            rules: decision.rules.iter().map(ToString::to_string).collect(),
+            channels,
+            dropped: decision.dropped.into_iter().map(|dropped| dropped.reason).collect(),
+            refused,
+            detail,
+        }
+    }
+
+    fn refused(code: &str, violations: &[Violation]) -> Self {
+        let details: Vec<_> = violations.iter().map(|v| format!("{} {}", v.pointer, v.detail)).collect();
+        Self { refused: Some(code.to_owned()), detail: format!(" ({})", details.join("; ")), ..Self::default() }
+    }
+
+    /// What was expected and is not so, and what is instead.
+    fn differences(&self, expect: &Expectation) -> Vec<(At<String>, String)> {
+        let mut found = Vec::new();
+        let list = |texts: &[String]| format!("{texts:?}");
+        if let Some(rules) = &expect.rules
+            && rules.value != self.rules
+        {
+            found.push((At::new(format!("rules {}", list(rules)), rules.span), list(&self.rules) + &self.detail));
+        }
+        if let Some(channels) = &expect.channels {
+            let mut wanted = channels.value.clone();
+            wanted.sort();
+            if wanted != self.channels {
+                let expected = At::new(format!("channels {}", list(&wanted)), channels.span);
+                found.push((expected, list(&self.channels) + &self.detail));
+            }
+        }
+        if let Some(dropped) = &expect.dropped
+            && !self.dropped.contains(&dropped.value)
+        {
+            let expected = At::new(format!("dropped for `{}`", dropped.value), dropped.span);
+            found.push((expected, format!("dropped for {}", list(&self.dropped)) + &self.detail));
+        }
+        let refused = expect.refused.as_ref();
+        match (refused, &self.refused) {
+            (Some(wanted), got) if got.as_ref() != Some(&wanted.value) => {
+                let expected = At::new(format!("refused for `{}`", wanted.value), wanted.span);
+                let got = got.as_deref().map_or_else(|| "not refused".to_owned(), |code| format!("`{code}`"));
+                found.push((expected, got + &self.detail));
+            }
+            _ => {}
+        }
+        found
+    }
+}

@@ -1,0 +1,119 @@
+//! Everything compiled from one configuration, immutable: a revision is taken whole or not at all.
+
+mod compile;
+mod evaluate;
+mod explain;
+mod live;
+
+pub use compile::{Compiled, compile};
+pub use evaluate::{Decision, Delivery, Dropped, Observer, Refusal, evaluate};
+pub use explain::{Explanation, Step, explain};
+pub use live::{Live, LoadStatus};
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::auth::{Action, Authenticator, Denied, Permit, Policies, Policy, Principal};
+use crate::config::{Config, Unmatched};
+use crate::limits::{Quota, Quotas};
+use crate::notification::{ChannelName, TypeName};
+use crate::plugins::PluginSet;
+use crate::routing::{ChannelSpec, Channels, RoutingTable};
+use crate::schemas::SchemaRegistry;
+
+/// What the server does, compiled from one configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The content hash of all that it was compiled from.
+    pub revision: Revision,
+    /// What it was compiled from.
+    pub config: Config,
+    /// Verifies credentials.
+    pub authenticator: Authenticator,
+    /// Whom policies allow.
+    pub policies: Policies,
+    /// The declared channels.
+    pub channels: Channels,
+    /// The declared types.
+    pub types: HashMap<TypeName, TypeSpec>,
+    /// Their schemas.
+    pub schemas: SchemaRegistry,
+    /// Their rules.
+    pub routing: RoutingTable,
+    /// The filters.
+    pub plugins: PluginSet,
+    /// The rate limits.
+    pub quotas: Quotas,
+    /// What happens when no rule matches.
+    pub unmatched: Unmatched,
+}
+
+/// A declared type, resolved.
+#[derive(Debug)]
+pub struct TypeSpec {
+    /// Who may publish it.
+    pub publish: Arc<Policy>,
+    /// How often.
+    pub limit: Option<Arc<Quota>>,
+}
+
+/// Why a principal may not subscribe to a channel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubscribable {
+    /// No declared channel has that name.
+    #[error("no channel `{0}` is declared")]
+    Unknown(ChannelName),
+    /// Its policy says no.
+    #[error(transparent)]
+    Denied(Denied),
+}
+
+impl Snapshot {
+    /// Lets `principal` subscribe to `channel`, or says why not.
+    ///
+    /// # Errors
+    /// [`NotSubscribable`].
+    pub fn authorize_subscribe(
+        &self,
+        principal: &Principal,
+        channel: &ChannelName,
+    ) -> Result<(Permit, &Arc<ChannelSpec>), NotSubscribable> {
+        let found = self.channels.find(channel);
+        let (spec, captures) = found.ok_or_else(|| NotSubscribable::Unknown(channel.clone()))?;
+        let policy = self.policies.get(spec.subscribe.as_str());
+        let policy = policy.ok_or_else(|| NotSubscribable::Unknown(channel.clone()))?;
+        let permit = policy.authorize(principal, &captures, Action::Subscribe(channel));
+        Ok((permit.map_err(NotSubscribable::Denied)?, spec))
+    }
+}
+
+/// Names a configuration by its content: the same on every node that runs the same files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision([u8; 32]);
+
+impl Revision {
+    /// The revision of a content hash.
+    #[must_use]
+    pub fn new(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    /// The first six bytes as a number that a float holds exactly, for the metric.
+    #[must_use]
+    pub fn metric(self) -> f64 {
+        self.0[..6].iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte)) as f64
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Revision({self})")
+    }
+}
