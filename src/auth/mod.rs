@@ -1,5 +1,31 @@
 //! Who is asking, what proves it, and what a policy lets them do. Pure: keys are compiled in, time is an argument.
 
+mod api_key;
+mod authenticator;
+mod cache;
+mod credential;
+mod digest;
+mod error;
+mod grant;
+mod mint;
+mod policy;
+mod template;
+#[cfg(test)]
+pub(crate) mod tests;
+mod token;
+mod verifying_key;
+
+pub use api_key::{NewKey, generate_key};
+pub use authenticator::Authenticator;
+pub use cache::TokenCache;
+pub use credential::Credential;
+pub use digest::Digest;
+pub use error::AuthError;
+pub use mint::{MintError, mint};
+pub use policy::{Denied, Permit, Policies, Policy};
+pub use template::{InvalidTemplate, Template};
+
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,11 +33,9 @@ use serde_json::{Map, Value};
 
 use crate::notification::{ChannelName, Name, TypeName};
 
-/// What a caller presents: a JWT or an API key, not yet believed. Its `Debug` shows nothing.
-#[derive(Clone)]
-pub struct Credential(Box<str>);
-
 /// Who is asking, proven. `Anonymous` when no credential was presented.
+///
+/// Only [`Authenticator::authenticate`] makes one that proves anything: it alone can fill the private field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Principal {
     /// What limits, logs and presence know it by: `issuer-name:sub`, `key:name`, or `anonymous`.
@@ -20,6 +44,16 @@ pub struct Principal {
     pub proof: Proof,
     /// When the credential stops to be valid.
     pub expires_at: Option<Timestamp>,
+    /// The key that proved it, so that a reload can tell whether that key still counts. None for no credential.
+    proven_by: Option<Digest>,
+}
+
+impl Principal {
+    /// Whoever presents no credential.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { id: "anonymous".into(), proof: Proof::Anonymous, expires_at: None, proven_by: None }
+    }
 }
 
 /// How a principal was proven.
@@ -47,6 +81,11 @@ pub enum Action<'a> {
     Subscribe(&'a ChannelName),
 }
 
-/// Proof that a policy allowed something. Only [`Policies::authorize`] makes one.
-#[derive(Debug, Clone)]
-pub struct Permit(());
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish(type_name) => write!(f, "publish `{type_name}`"),
+            Self::Subscribe(channel) => write!(f, "subscribe to `{channel}`"),
+        }
+    }
+}
