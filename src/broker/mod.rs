@@ -1,13 +1,28 @@
 //! The broker carries publications between nodes and keeps their history. It knows nothing of rules or policies.
+//!
+//! What it receives it hands to an [`Inlet`]; what it keeps is read through [`History`]. A message is stored
+//! before it is delivered, so whatever a receiver misses can be read, and a receiver is told when it may have.
 
+mod memory;
+mod redis;
+mod resume;
+#[cfg(test)]
+mod tests;
+
+pub use memory::Memory;
+pub use redis::{InvalidUrl, Redis};
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::auth::Permit;
-use crate::config::Retention;
+use crate::config::{self, Retention};
 use crate::notification::ChannelName;
-use crate::stream::{Lane, Message, Position};
+use crate::stream::{History, HistoryUnavailable, Inlet, Lane, Message, Position, ReadFuture};
 
 /// One message for one channel.
 #[derive(Debug, Clone)]
@@ -56,13 +71,15 @@ pub struct Published {
 /// Why a publish did not end with positions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishFailed {
-    /// Nothing was stored.
+    /// Nothing was stored, in any channel.
     #[error("the broker did not accept it: {0}")]
     NotAccepted(String),
-    /// It may or may not be stored; a retry with the same idempotency key is safe.
+    /// It may or may not be stored, or only in some of its channels; a retry with the same idempotency key is safe
+    /// and completes it.
     #[error("the broker did not answer within {0:?}")]
     UnknownOutcome(Duration),
-    /// The idempotency key was used with another body.
+    /// The idempotency key was used with another body. Keys are kept per channel, so a channel that had not seen
+    /// this one may have got the message.
     #[error("the idempotency key was used with another body")]
     KeyReused,
 }
@@ -79,4 +96,116 @@ pub struct LaneInfo {
     pub top: Position,
     /// How many records are kept.
     pub length: u64,
+}
+
+/// Where publications go to and come from.
+#[derive(Debug)]
+pub enum Broker {
+    /// Inside this process: one node, and nothing outlives it.
+    Memory(Memory),
+    /// In Redis: any number of nodes.
+    Redis(Arc<Redis>),
+}
+
+impl Broker {
+    /// The broker that the configuration's URL names. It hands what it receives to `inlet`. No connection is made
+    /// before [`Broker::run`].
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] when the URL is neither `memory:` nor one of a single Redis server.
+    pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
+        if config.url.expose() == "memory:" {
+            return Ok(Self::Memory(Memory::new(config, inlet)));
+        }
+        Ok(Self::Redis(Arc::new(Redis::new(config, inlet)?)))
+    }
+
+    /// Keeps connections up and history within its bounds until `shutdown`. Whoever owns the broker runs it once.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        match self {
+            Self::Memory(memory) => memory.run(shutdown).await,
+            Self::Redis(redis) => redis.run(shutdown).await,
+        }
+    }
+
+    /// Stores each message of the batch in its channel, and says where, in the batch's order.
+    ///
+    /// # Errors
+    /// [`PublishFailed`], whose variants say what is known of the batch.
+    pub async fn publish(&self, _permit: &Permit, batch: Batch) -> Result<Vec<Published>, PublishFailed> {
+        self.store(batch).await
+    }
+
+    async fn store(&self, batch: Batch) -> Result<Vec<Published>, PublishFailed> {
+        match self {
+            Self::Memory(memory) => memory.store(&batch, Instant::now()),
+            Self::Redis(redis) => redis.store(&batch).await,
+        }
+    }
+
+    /// Has everything that is published to `channel` from now on delivered to the inlet. Returns the tops of its
+    /// lanes as read after the subscription was confirmed: what is at or below them is in history, what is above
+    /// them is delivered, perhaps before this returns. A call that fails or is dropped leaves no subscription.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is no confirmation in time.
+    pub async fn subscribe(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
+        match self {
+            Self::Memory(memory) => Ok(memory.subscribe(channel, Instant::now())),
+            Self::Redis(redis) => redis.subscribe(channel).await,
+        }
+    }
+
+    /// Ends the subscription to `channel`. Calls for one channel take effect in the order in which they are made.
+    pub fn unsubscribe(&self, channel: &ChannelName) {
+        match self {
+            Self::Memory(memory) => memory.unsubscribe(channel),
+            Self::Redis(redis) => redis.unsubscribe(channel),
+        }
+    }
+
+    /// What is kept of both lanes of `channel`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the broker does not answer.
+    pub async fn info(&self, channel: &ChannelName) -> Result<[LaneInfo; 2], Unavailable> {
+        match self {
+            Self::Memory(memory) => Ok(memory.info(channel, Instant::now())),
+            Self::Redis(redis) => redis.info(channel).await,
+        }
+    }
+
+    /// Whether what is published now would be received. In Redis that is known from a probe which went the way of
+    /// a publication within the last seconds; inside this process there is no way that could be broken.
+    ///
+    /// # Errors
+    /// What is broken.
+    pub fn readiness(&self) -> Result<(), String> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.readiness(),
+        }
+    }
+
+    /// What a publish that succeeded survives: `memory`, nothing; `primary`, the end of this process.
+    #[must_use]
+    pub fn durability(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Redis(_) => "primary",
+        }
+    }
+}
+
+impl History for Broker {
+    fn read<'a>(&'a self, channel: &'a ChannelName, lane: Lane, after: Position, limit: usize) -> ReadFuture<'a> {
+        Box::pin(async move {
+            match self {
+                Self::Memory(memory) => Ok(memory.read(channel, lane, after, limit, Instant::now())),
+                Self::Redis(redis) => {
+                    redis.read(channel, lane, after, limit).await.map_err(|error| HistoryUnavailable(error.0))
+                }
+            }
+        })
+    }
 }

@@ -1,0 +1,171 @@
+//! The connection that commands and scripts go through, brought back for as long as it takes.
+
+use redis::aio::MultiplexedConnection;
+use redis::{Arg, Cmd, Pipeline, PushKind, RedisResult, ServerErrorKind, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::link::{Backoff, Dialer, Link};
+
+/// The command connection.
+#[derive(Debug)]
+pub(super) struct Commands {
+    dialer: Dialer,
+    link: Link<Connection>,
+}
+
+#[derive(Debug, Clone)]
+struct Connection {
+    redis: MultiplexedConnection,
+    /// Cancelled by whoever finds that this connection is of no use; a later connection has its own.
+    broken: CancellationToken,
+}
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoReply {
+    /// Nothing was sent.
+    #[error("{0}")]
+    NotConnected(String),
+    /// It was sent, perhaps.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+/// A script, known to the server by its hash once it has run there.
+#[derive(Debug)]
+pub(super) struct Script {
+    text: String,
+    hash: String,
+    by_hash: &'static str,
+    by_text: &'static str,
+}
+
+impl Script {
+    /// A script that writes.
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash, by_hash: "EVALSHA", by_text: "EVAL" }
+    }
+
+    /// A script that only reads.
+    pub(super) fn read_only(text: impl Into<String>) -> Self {
+        Self { by_hash: "EVALSHA_RO", by_text: "EVAL_RO", ..Self::new(text) }
+    }
+
+    /// Begins a call; its arguments are to be added.
+    pub(super) fn call(&self, keys: &[String]) -> Cmd {
+        let mut call = redis::cmd(self.by_hash);
+        call.arg(&self.hash).arg(keys.len()).arg(keys);
+        call
+    }
+
+    /// The same call, with the script itself.
+    fn with_text(&self, call: &Cmd) -> Cmd {
+        let mut again = redis::cmd(self.by_text);
+        again.arg(&self.text);
+        for argument in call.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = argument {
+                again.arg(bytes);
+            }
+        }
+        again
+    }
+}
+
+impl Commands {
+    pub(super) fn new(dialer: Dialer) -> Self {
+        Self { dialer, link: Link::new("command") }
+    }
+
+    /// Keeps the connection up. Never ends by itself.
+    pub(super) async fn run(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let broken = CancellationToken::new();
+            match self.connect(&broken).await {
+                Ok(redis) => {
+                    backoff.reset();
+                    self.link.up(Connection { redis, broken: broken.clone() });
+                    broken.cancelled().await;
+                    self.link.down("it was lost");
+                }
+                Err(error) => self.link.down(&error.to_string()),
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+
+    async fn connect(&self, broken: &CancellationToken) -> RedisResult<MultiplexedConnection> {
+        let broken = broken.clone();
+        let on_push = move |push: redis::PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                broken.cancel();
+            }
+        };
+        self.dialer.dial(on_push).await
+    }
+
+    /// Whether it stands.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(super) fn state(&self) -> Result<(), String> {
+        self.link.get().map(drop)
+    }
+
+    /// Waits until it stands.
+    pub(super) async fn up(&self) {
+        self.link.wait().await;
+    }
+
+    /// Sends commands in one round trip. Each has its reply, which may be an error.
+    pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
+        let mut connection = self.link.get().map_err(NoReply::NotConnected)?;
+        if connection.broken.is_cancelled() {
+            return Err(NoReply::NotConnected("the command connection was lost".to_owned()));
+        }
+        let replies = connection.redis.send_packed_commands(commands, 0, commands.len()).await;
+        let useless = match &replies {
+            // A primary that was demoted keeps its connections; another one may have taken its place.
+            Ok(replies) => replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)),
+            Err(error) => error.is_connection_dropped(),
+        };
+        if useless {
+            connection.broken.cancel();
+        }
+        replies.map_err(|error| NoReply::Unanswered(error.to_string()))
+    }
+
+    /// Sends one command.
+    pub(super) async fn send_one(&self, command: Cmd) -> Result<Value, NoReply> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(command);
+        Ok(self.send(&pipeline).await?.pop().unwrap_or_default())
+    }
+
+    /// Sends calls of one script in one round trip, and in a second one those for which the server asks for the text.
+    pub(super) async fn run_script(&self, script: &Script, calls: &Pipeline) -> Result<Vec<Value>, NoReply> {
+        let mut replies = self.send(calls).await?;
+        let mut again = Pipeline::new();
+        for (call, _) in calls.cmd_iter().zip(&replies).filter(|(_, reply)| is_unknown_script(reply)) {
+            again.add_command(script.with_text(call));
+        }
+        if !again.is_empty() {
+            // The first round may have stored something, so this cannot be called not sent any more.
+            let answers = self.send(&again).await.map_err(|error| NoReply::Unanswered(error.to_string()))?;
+            for (reply, answer) in replies.iter_mut().filter(|reply| is_unknown_script(reply)).zip(answers) {
+                *reply = answer;
+            }
+        }
+        Ok(replies)
+    }
+}
+
+fn is_unknown_script(reply: &Value) -> bool {
+    is_error(reply, ServerErrorKind::NoScript)
+}
+
+fn is_error(reply: &Value, kind: ServerErrorKind) -> bool {
+    matches!(reply, Value::ServerError(error) if error.kind() == Some(kind))
+}

@@ -1,0 +1,59 @@
+//! How a channel's keys are called in Redis.
+
+use crate::notification::ChannelName;
+use crate::stream::Lane;
+
+/// Names keys. All keys of a channel share the hash tag `{channel}`, so that one script may use them in a cluster.
+#[derive(Debug)]
+pub(super) struct Keys {
+    prefix: Box<str>,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The epoch, the tops and the chain of earlier epochs.
+    pub(super) fn meta(&self, channel: &ChannelName) -> String {
+        format!("{}:{{{channel}}}:m", self.prefix)
+    }
+
+    /// The records of a lane.
+    pub(super) fn stream(&self, channel: &ChannelName, lane: Lane) -> String {
+        format!("{}:{{{channel}}}:{}", self.prefix, lane_code(lane))
+    }
+
+    /// What came of the first publish with an idempotency key.
+    pub(super) fn idempotency(&self, channel: &ChannelName, digest: [u8; 16]) -> String {
+        format!("{}:{{{channel}}}:i:{}", self.prefix, hex(digest))
+    }
+
+    /// The pub/sub channel that carries both lanes.
+    pub(super) fn pubsub(&self, channel: &ChannelName) -> String {
+        format!("{}:{{{channel}}}", self.prefix)
+    }
+
+    /// The name of the channel that a pub/sub channel carries.
+    pub(super) fn channel<'a>(&self, pubsub: &'a str) -> Option<&'a str> {
+        pubsub.strip_prefix(&*self.prefix)?.strip_prefix(":{")?.strip_suffix('}')
+    }
+
+    /// The pub/sub channel of a node's probe.
+    pub(super) fn probe(&self, node: uuid::Uuid) -> String {
+        format!("{}:probe:{node}", self.prefix)
+    }
+}
+
+/// A lane, as keys and scripts call it.
+pub(super) fn lane_code(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Express => "x",
+        Lane::Normal => "n",
+    }
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}

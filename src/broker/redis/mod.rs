@@ -1,0 +1,133 @@
+//! The broker of several nodes: history in Redis streams, delivery by Redis pub/sub.
+//!
+//! Two connections, each brought back for ever: commands, and the [`feed`] that publications come in through. What
+//! must be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
+//! (`history.lua`), so a number is never given to two records under one epoch.
+
+mod commands;
+mod envelope;
+mod feed;
+mod keys;
+mod link;
+mod probe;
+mod publish;
+mod read;
+
+pub use link::InvalidUrl;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{FromRedisValue, RedisResult, Value};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::commands::{Commands, NoReply, Script};
+use self::feed::Feed;
+use self::keys::Keys;
+use self::link::Dialer;
+use self::probe::Probe;
+use super::Unavailable;
+use crate::config;
+use crate::notification::ChannelName;
+use crate::stream::{Inlet, Lane, Position};
+
+/// The broker in a Redis server.
+#[derive(Debug)]
+pub struct Redis {
+    keys: Arc<Keys>,
+    commands: Commands,
+    feed: Feed,
+    probe: Arc<Probe>,
+    scripts: Scripts,
+    in_flight: Semaphore,
+    timeout: Duration,
+    idempotency_ttl: Duration,
+}
+
+#[derive(Debug)]
+struct Scripts {
+    publish: Script,
+    open: Script,
+    resume: Script,
+}
+
+impl Redis {
+    /// A broker that is not connected yet.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] when the configured URL is not one of a single Redis server.
+    pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
+        let dialer = Dialer::new(config.url.expose(), config.timeout)?;
+        let keys = Arc::new(Keys::new(&config.prefix));
+        let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
+        Ok(Self {
+            commands: Commands::new(dialer.clone()),
+            feed: Feed::new(dialer, Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
+            keys,
+            probe,
+            scripts: Scripts::new(),
+            in_flight: Semaphore::new(config.max_in_flight),
+            timeout: config.timeout,
+            idempotency_ttl: config.idempotency_ttl,
+        })
+    }
+
+    pub(super) async fn run(&self, shutdown: CancellationToken) {
+        let connections =
+            async { tokio::join!(self.commands.run(), self.feed.run(), self.probe.run(&self.commands, &self.feed)) };
+        shutdown.run_until_cancelled(connections).await;
+    }
+
+    pub(super) async fn subscribe(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
+        let subscribing = self.feed.subscribe(channel).await?;
+        let tops = self.tops(channel).await?;
+        subscribing.keep();
+        Ok(tops)
+    }
+
+    pub(super) fn unsubscribe(&self, channel: &ChannelName) {
+        self.feed.unsubscribe(channel);
+    }
+
+    pub(super) fn readiness(&self) -> Result<(), String> {
+        self.commands.state()?;
+        self.feed.state()?;
+        self.probe.state()
+    }
+
+    /// The keys that a script which writes works on, in the order in which `history.lua` takes them.
+    fn write_keys(&self, channel: &ChannelName) -> Vec<String> {
+        let [express, normal] = Lane::ALL.map(|lane| self.keys.stream(channel, lane));
+        vec![self.keys.meta(channel), express, normal]
+    }
+}
+
+impl Scripts {
+    fn new() -> Self {
+        let history = include_str!("history.lua");
+        Self {
+            publish: Script::new(format!("{history}{}", include_str!("publish.lua"))),
+            open: Script::new(format!("{history}{}", include_str!("open.lua"))),
+            resume: Script::read_only(include_str!("resume.lua")),
+        }
+    }
+}
+
+/// Reads a reply, or the error that it is.
+fn read_reply<T: FromRedisValue>(reply: Value) -> RedisResult<T> {
+    Ok(redis::from_redis_value(reply.extract_error()?)?)
+}
+
+impl From<NoReply> for Unavailable {
+    fn from(error: NoReply) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<redis::RedisError> for Unavailable {
+    fn from(error: redis::RedisError) -> Self {
+        Self(error.to_string())
+    }
+}

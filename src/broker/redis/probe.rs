@@ -1,0 +1,91 @@
+//! The proof that what is published is received: a message of our own that goes the same way.
+//!
+//! A connection can answer PING and never see a message again, as when its server was cut off from the primary.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::commands::Commands;
+use super::feed::Feed;
+
+/// Between probes, and how long each may take.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// After a probe that could not be sent.
+const RETRY: Duration = Duration::from_millis(250);
+/// So many lost in a row, and the pub/sub connection is made anew.
+const MISSES: u32 = 2;
+/// Older than this, the last echo proves nothing: two probes were lost since.
+const FRESH: Duration = Duration::from_secs(7);
+
+/// The probes of this node.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pubsub: String,
+    started: Instant,
+    /// When the newest probe that came back was sent, counted from `started`.
+    echoed: watch::Sender<Option<Duration>>,
+}
+
+impl Probe {
+    pub(super) fn new(pubsub: String) -> Self {
+        Self { pubsub, started: Instant::now(), echoed: watch::Sender::new(None) }
+    }
+
+    /// The pub/sub channel that probes go to.
+    pub(super) fn pubsub(&self) -> &str {
+        &self.pubsub
+    }
+
+    /// Takes a probe that came back.
+    pub(super) fn echo(&self, payload: &[u8]) {
+        let sent = std::str::from_utf8(payload).ok().and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
+        self.echoed.send_if_modified(|newest| {
+            let news = sent > *newest;
+            if news {
+                *newest = sent;
+            }
+            news
+        });
+    }
+
+    /// Whether one came back lately.
+    ///
+    /// # Errors
+    /// How long none has.
+    pub(super) fn state(&self) -> Result<(), String> {
+        let Some(sent) = *self.echoed.borrow() else { return Err("no probe has come back yet".to_owned()) };
+        let age = self.started.elapsed().saturating_sub(sent);
+        if age <= FRESH { Ok(()) } else { Err(format!("no probe has come back for {} s", age.as_secs())) }
+    }
+
+    /// Sends probes whenever both connections stand. Never ends by itself.
+    pub(super) async fn run(&self, commands: &Commands, feed: &Feed) {
+        let mut misses = 0;
+        loop {
+            commands.up().await;
+            feed.up().await;
+            let begun = Instant::now();
+            let mut probe = redis::cmd("PUBLISH");
+            let sent = Duration::from_millis(self.started.elapsed().as_millis() as u64);
+            probe.arg(&self.pubsub).arg(sent.as_millis() as u64);
+            if commands.send_one(probe).await.is_err() {
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+            let mut echoed = self.echoed.subscribe();
+            let echo = echoed.wait_for(|newest| *newest >= Some(sent));
+            if tokio::time::timeout(INTERVAL, echo).await.is_ok() {
+                misses = 0;
+                tokio::time::sleep_until(begun + INTERVAL).await;
+                continue;
+            }
+            misses += 1;
+            if misses == MISSES {
+                misses = 0;
+                feed.restart();
+            }
+        }
+    }
+}

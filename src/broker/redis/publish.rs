@@ -1,0 +1,128 @@
+//! Publishing to Redis: a script call per channel, all in one round trip, and what its replies mean.
+
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use uuid::Uuid;
+
+use super::commands::NoReply;
+use super::envelope::{encode, read_lane};
+use super::keys::{hex, lane_code};
+use super::{Redis, read_reply};
+use crate::broker::{Batch, Outgoing, PublishFailed, Published};
+use crate::stream::{Epoch, Lane};
+
+/// How long the epoch and numbers of a channel outlive its last publish at least. Much longer than its history, so
+/// that a reader who comes back late is told what it missed, not that nothing is known.
+const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Errors that the publish script can only end with before its first write.
+const REFUSALS: [&str; 8] = ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE"];
+
+/// What came of one message, when it was not stored.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    Refused(String),
+    Unknown,
+    KeyReused,
+}
+
+impl Redis {
+    pub(in crate::broker) async fn store(&self, batch: &Batch) -> Result<Vec<Published>, PublishFailed> {
+        if batch.messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            return Err(PublishFailed::NotAccepted("too many publishes in flight".to_owned()));
+        };
+        let mut calls = Pipeline::with_capacity(batch.messages.len());
+        for outgoing in &batch.messages {
+            calls.add_command(self.publish_call(batch, outgoing));
+        }
+        let exchange = self.commands.run_script(&self.scripts.publish, &calls);
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(replies)) => {
+                let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| outcome(outgoing, reply));
+                conclude(outcomes.collect(), self.timeout)
+            }
+            Ok(Err(NoReply::NotConnected(why))) => Err(PublishFailed::NotAccepted(why)),
+            Ok(Err(NoReply::Unanswered(_))) | Err(_) => Err(PublishFailed::UnknownOutcome(self.timeout)),
+        }
+    }
+
+    fn publish_call(&self, batch: &Batch, outgoing: &Outgoing) -> Cmd {
+        let Outgoing { channel, retention, message } = outgoing;
+        let mut keys = self.write_keys(channel);
+        keys.extend(batch.key.as_ref().map(|key| self.keys.idempotency(channel, key.digest)));
+        let mut call = self.scripts.publish.call(&keys);
+        call.arg(lane_code(Lane::of(message.priority)))
+            .arg(Epoch::random().to_string())
+            .arg(&*encode(message))
+            .arg(retention.size)
+            .arg(millis(retention.ttl))
+            .arg(millis(meta_ttl(retention.ttl)))
+            .arg(self.keys.pubsub(channel))
+            .arg(batch.id.simple().to_string());
+        if let Some(key) = &batch.key {
+            call.arg(hex(key.fingerprint)).arg(millis(self.idempotency_ttl));
+        }
+        call
+    }
+}
+
+/// How long the meta key of a channel is kept whose records are kept for `ttl`.
+pub(super) fn meta_ttl(ttl: Duration) -> Duration {
+    META_TTL.max(ttl * 2)
+}
+
+/// Whole milliseconds, at least one: Redis refuses an expiry of zero.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 2)
+}
+
+fn outcome(outgoing: &Outgoing, reply: Value) -> Result<Published, Failure> {
+    let channel = &outgoing.channel;
+    let error = match read_stored(outgoing, reply) {
+        Ok(outcome) => return outcome,
+        Err(error) => error,
+    };
+    match error.code() {
+        Some(code) if REFUSALS.contains(&code) => {
+            tracing::warn!(%channel, "redis refused to store a message for `{channel}`: {error}");
+            Err(Failure::Refused(code.to_owned()))
+        }
+        _ => {
+            tracing::error!(%channel, "redis failed while storing a message for `{channel}`: {error}");
+            Err(Failure::Unknown)
+        }
+    }
+}
+
+/// Reads the script's reply: what came of it, and `lane epoch-seq id`.
+fn read_stored(outgoing: &Outgoing, reply: Value) -> RedisResult<Result<Published, Failure>> {
+    let (outcome, place): (String, String) = read_reply(reply)?;
+    if outcome == "reused" {
+        return Ok(Err(Failure::KeyReused));
+    }
+    let malformed = || RedisError::from((redis::ErrorKind::UnexpectedReturnType, "is not a place", place.clone()));
+    let mut words = place.split(' ');
+    let mut word = || words.next().ok_or_else(malformed);
+    let lane = read_lane(word()?).ok_or_else(malformed)?;
+    let position = word()?.parse().map_err(|_| malformed())?;
+    let id: Uuid = word()?.parse().map_err(|_| malformed())?;
+    let duplicate_of = (outcome == "duplicate").then_some(id);
+    Ok(Ok(Published { channel: outgoing.channel.clone(), lane, position, duplicate_of }))
+}
+
+/// What is known of a whole batch. Only if no message was stored may it be called not accepted.
+fn conclude(outcomes: Vec<Result<Published, Failure>>, timeout: Duration) -> Result<Vec<Published>, PublishFailed> {
+    if outcomes.contains(&Err(Failure::KeyReused)) {
+        return Err(PublishFailed::KeyReused);
+    }
+    let refused = |outcome: &Result<_, _>| matches!(outcome, Err(Failure::Refused(_)));
+    let all_refused = outcomes.iter().all(refused);
+    outcomes.into_iter().collect::<Result<_, _>>().map_err(|failure| match failure {
+        Failure::Refused(code) if all_refused => PublishFailed::NotAccepted(code),
+        Failure::Refused(_) | Failure::Unknown | Failure::KeyReused => PublishFailed::UnknownOutcome(timeout),
+    })
+}

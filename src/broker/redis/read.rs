@@ -1,0 +1,125 @@
+//! Reading from Redis: the history after a position, and the tops of a channel.
+
+use bytes::Bytes;
+use redis::{Cmd, Pipeline, Value};
+
+use super::envelope::decode;
+use super::keys::lane_code;
+use super::publish::{meta_ttl, millis};
+use super::{Redis, read_reply};
+use crate::broker::resume::Resume;
+use crate::broker::{LaneInfo, Unavailable};
+use crate::notification::ChannelName;
+use crate::stream::{Epoch, Lane, Page, Position, Record};
+
+/// An entry of a Redis stream: its id, and names and values in turn.
+type Entry = (String, Vec<Vec<u8>>);
+
+impl Redis {
+    pub(in crate::broker) async fn read(
+        &self,
+        channel: &ChannelName,
+        lane: Lane,
+        after: Position,
+        limit: usize,
+    ) -> Result<Page, Unavailable> {
+        let mut calls = Pipeline::with_capacity(1);
+        calls.add_command(self.resume_call(channel, lane, after, limit));
+        let reply = self.commands.run_script(&self.scripts.resume, &calls).await?.pop().unwrap_or_default();
+        let Some((top, survived, entries)) = read_reply::<Option<(String, i64, Vec<Entry>)>>(reply)? else {
+            // The reader needs a position to go on from, and there is none yet.
+            let top = self.open(channel).await?[lane.index()];
+            return Ok(Resume { after, top, survived: None }.page(Vec::new()));
+        };
+        let resume = Resume { after, top: parse_position(channel, &top)?, survived: u64::try_from(survived).ok() };
+        Ok(resume.page(readable(channel, lane, entries)))
+    }
+
+    fn resume_call(&self, channel: &ChannelName, lane: Lane, after: Position, limit: usize) -> Cmd {
+        let mut call = self.scripts.resume.call(&[self.keys.meta(channel), self.keys.stream(channel, lane)]);
+        call.arg(lane_code(lane)).arg(after.epoch.to_string()).arg(after.seq).arg(limit.max(1));
+        call
+    }
+
+    /// The tops of both lanes. A channel that has no epoch is given one.
+    pub(super) async fn tops(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
+        let reply = self.commands.send_one(self.meta_command(channel)).await?;
+        match parse_tops(channel, reply)? {
+            Some(tops) => Ok(tops),
+            None => self.open(channel).await,
+        }
+    }
+
+    pub(in crate::broker) async fn info(&self, channel: &ChannelName) -> Result<[LaneInfo; 2], Unavailable> {
+        let mut commands = Pipeline::with_capacity(Lane::ALL.len());
+        for lane in Lane::ALL {
+            commands.cmd("XLEN").arg(self.keys.stream(channel, lane));
+        }
+        let tops = self.tops(channel).await?;
+        let mut infos = tops.map(|top| LaneInfo { top, length: 0 });
+        for (info, reply) in infos.iter_mut().zip(self.commands.send(&commands).await?) {
+            info.length = read_reply(reply)?;
+        }
+        Ok(infos)
+    }
+
+    fn meta_command(&self, channel: &ChannelName) -> Cmd {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.meta(channel)).arg("e").arg(Lane::ALL.map(lane_code).as_slice());
+        command
+    }
+
+    async fn open(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
+        let mut call = self.scripts.open.call(&self.write_keys(channel));
+        call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(std::time::Duration::ZERO)));
+        let mut calls = Pipeline::with_capacity(1);
+        calls.add_command(call);
+        let reply = self.commands.run_script(&self.scripts.open, &calls).await?.pop().unwrap_or_default();
+        parse_tops(channel, reply)?.ok_or_else(|| malformed(channel))
+    }
+}
+
+fn parse_tops(channel: &ChannelName, reply: Value) -> Result<Option<[Position; 2]>, Unavailable> {
+    let (epoch, express, normal): (Option<String>, Option<u64>, Option<u64>) = read_reply(reply)?;
+    let Some(epoch) = epoch else { return Ok(None) };
+    let epoch = epoch.parse().map_err(|_| malformed(channel))?;
+    let (Some(express), Some(normal)) = (express, normal) else { return Err(malformed(channel)) };
+    Ok(Some([Position::new(epoch, express), Position::new(epoch, normal)]))
+}
+
+fn parse_position(channel: &ChannelName, text: &str) -> Result<Position, Unavailable> {
+    text.parse().map_err(|_| malformed(channel))
+}
+
+fn malformed(channel: &ChannelName) -> Unavailable {
+    Unavailable(format!("what redis holds of `{channel}` was not written by this product"))
+}
+
+/// The first unbroken run of records among the entries. What cannot be read before it is missing to the reader,
+/// what comes after it is the next page.
+fn readable(channel: &ChannelName, lane: Lane, entries: Vec<Entry>) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match read_record(entry) {
+            Ok(record) if records.last().is_none_or(|last| record.seq == last.seq + 1) => records.push(record),
+            Ok(_) => break,
+            Err(error) => {
+                tracing::error!(%channel, "a record in the {lane} lane of `{channel}` cannot be read: {error}");
+                if !records.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+    records
+}
+
+fn read_record((id, fields): Entry) -> Result<Record, String> {
+    let seq = id.strip_suffix("-0").and_then(|seq| seq.parse().ok()).ok_or_else(|| format!("`{id}` is no number"))?;
+    let record = match <[Vec<u8>; 2]>::try_from(fields) {
+        Ok([name, record]) if name == b"d" => record,
+        _ => return Err(format!("{id} has other fields than `d`")),
+    };
+    let message = decode(Bytes::from(record)).map_err(|error| format!("{id}: {error}"))?;
+    Ok(Record { seq, message })
+}

@@ -1,0 +1,193 @@
+//! What holds for every broker.
+
+use super::*;
+
+/// Runs each of the functions below over both brokers.
+macro_rules! contract {
+    ($($name:ident),+ $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Node::memory()).await;
+            })+
+        }
+        mod in_redis {
+            $(#[tokio::test]
+            async fn $name() {
+                let server = super::Server::start(&[]).await;
+                super::$name(super::Node::redis(&server).await).await;
+            })+
+        }
+    };
+}
+
+contract! {
+    numbers_are_contiguous_in_each_lane,
+    a_reader_resumes_exactly_where_it_was,
+    a_page_has_no_more_than_its_limit,
+    what_size_trimmed_is_told_exactly,
+    an_unknown_epoch_is_told_and_all_that_is_kept_follows,
+    a_new_channel_has_a_position_before_its_first_record,
+    a_batch_reaches_each_of_its_channels,
+    a_repeated_publish_names_the_first,
+    a_key_with_another_body_is_refused,
+    of_many_with_one_key_one_is_stored,
+    what_is_subscribed_is_delivered_in_order,
+    what_is_not_subscribed_is_not_delivered,
+}
+
+async fn numbers_are_contiguous_in_each_lane(node: Node) {
+    let user = channel("user.1");
+    let mut lanes = [Vec::new(), Vec::new()];
+    for n in 0..10 {
+        let priority = if n % 3 == 0 { Priority::Critical } else { Priority::Low };
+        let published = node.try_publish(batch(&user, "{}", priority)).await.unwrap();
+        assert_eq!(published.lane, Lane::of(priority));
+        lanes[published.lane.index()].push(published.position);
+    }
+    let [express, normal] = &lanes;
+    assert_eq!(express.iter().map(|position| position.seq).collect::<Vec<_>>(), range(1..=4));
+    assert_eq!(normal.iter().map(|position| position.seq).collect::<Vec<_>>(), range(1..=6));
+    assert!(express.iter().chain(normal).all(|position| position.epoch == express[0].epoch));
+    let infos = node.broker.info(&user).await.unwrap();
+    assert_eq!(infos.map(|info| (info.top, info.length)), [(express[3], 4), (normal[5], 6)]);
+}
+
+async fn a_reader_resumes_exactly_where_it_was(node: Node) {
+    let user = channel("user.1");
+    let first = node.publish(&user, "one").await.position;
+    for text in ["two", "three"] {
+        node.publish(&user, text).await;
+    }
+    let page = node.read(&user, first).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (None, vec![2, 3]));
+    assert_eq!(page.records.iter().map(text_of).collect::<Vec<_>>(), ["two", "three"]);
+    let page = node.read(&user, page.end()).await;
+    assert_eq!((page.gap, page.records.len()), (None, 0));
+}
+
+async fn a_page_has_no_more_than_its_limit(node: Node) {
+    let user = channel("user.1");
+    let mut at = node.top(&user).await;
+    for _ in 0..7 {
+        node.publish(&user, "{}").await;
+    }
+    for expected in [range(1..=3), range(4..=6), range(7..=7), Vec::new()] {
+        let page = node.broker.read(&user, Lane::Normal, at, 3).await.unwrap();
+        assert_eq!((page.gap.clone(), seqs(&page)), (None, expected));
+        at = page.end();
+    }
+}
+
+async fn what_size_trimmed_is_told_exactly(node: Node) {
+    let user = channel("user.1");
+    let start = node.top(&user).await;
+    // Redis trims whole nodes of a stream, about a hundred records at a time.
+    for n in 0..350 {
+        let mut batch = batch(&user, &n.to_string(), Priority::Medium);
+        batch.messages[0].retention.size = 10;
+        node.try_publish(batch).await.unwrap();
+    }
+    let page = node.read(&user, Position::new(start.epoch, 5)).await;
+    let first = page.records[0].seq;
+    assert!((200..=341).contains(&first), "{first}");
+    assert_eq!(page.gap, gap(GapReason::Trimmed, Some((6, first - 1))));
+    assert_eq!(seqs(&page), range(first..=350));
+    let page = node.read(&user, Position::new(start.epoch, first - 1)).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (None, range(first..=350)));
+}
+
+async fn an_unknown_epoch_is_told_and_all_that_is_kept_follows(node: Node) {
+    let user = channel("user.1");
+    node.publish(&user, "one").await;
+    let published = node.publish(&user, "two").await;
+    let page = node.read(&user, Position::new(Epoch::from_bits(1), 1)).await;
+    assert_eq!(page.gap, gap(GapReason::UnknownEpoch, None));
+    assert_eq!((seqs(&page), page.top), (vec![1, 2], published.position));
+}
+
+async fn a_new_channel_has_a_position_before_its_first_record(node: Node) {
+    let user = channel("user.1");
+    let [express, normal] = node.broker.subscribe(&user).await.unwrap();
+    assert_eq!((express.seq, normal.seq, express.epoch), (0, 0, normal.epoch));
+    let published = node.publish(&user, "{}").await.position;
+    assert_eq!(published, Position::new(normal.epoch, 1));
+    assert_eq!(seqs(&node.read(&user, normal).await), [1]);
+
+    let unused = channel("user.2");
+    let page = node.read(&unused, published).await;
+    assert_eq!((page.gap.clone(), page.records.len()), (gap(GapReason::UnknownEpoch, None), 0));
+    assert_eq!(page.end(), node.top(&unused).await);
+}
+
+async fn a_batch_reaches_each_of_its_channels(node: Node) {
+    let names = ["user.1", "team.a", "ops.all"].map(channel);
+    let mut batch = batch(&names[0], "{}", Priority::High);
+    batch.messages = names.iter().map(|name| Outgoing { channel: name.clone(), ..batch.messages[0].clone() }).collect();
+    let published = node.broker.store(batch).await.unwrap();
+    assert_eq!(
+        published.iter().map(|published| &published.channel).collect::<Vec<_>>(),
+        names.iter().collect::<Vec<_>>()
+    );
+    assert!(published.iter().all(|published| published.position.seq == 1 && published.lane == Lane::Express));
+}
+
+async fn a_repeated_publish_names_the_first(mut node: Node) {
+    let user = channel("user.1");
+    node.broker.subscribe(&user).await.unwrap();
+    let first = keyed(&user, "one", 7);
+    let stored = node.try_publish(first.clone()).await.unwrap();
+    assert_eq!(stored.duplicate_of, None);
+    let again = Batch { id: Uuid::now_v7(), ..first.clone() };
+    let repeated = node.try_publish(again).await.unwrap();
+    assert_eq!(repeated, Published { duplicate_of: Some(first.id), ..stored });
+    node.publish(&user, "two").await;
+    let heard = [node.heard.publication().await, node.heard.publication().await];
+    assert_eq!(heard.map(|publication| text_of(&publication.record)), ["one", "two"]);
+}
+
+async fn a_key_with_another_body_is_refused(node: Node) {
+    let user = channel("user.1");
+    node.try_publish(keyed(&user, "one", 7)).await.unwrap();
+    assert_eq!(node.try_publish(keyed(&user, "two", 7)).await, Err(PublishFailed::KeyReused));
+    assert_eq!(node.try_publish(keyed(&user, "two", 8)).await.unwrap().position.seq, 2);
+}
+
+async fn of_many_with_one_key_one_is_stored(node: Node) {
+    let user = channel("user.1");
+    let publishes = (0..100).map(|_| node.try_publish(keyed(&user, "one", 7)));
+    let published = futures_util::future::join_all(publishes).await;
+    let published: Vec<_> = published.into_iter().map(Result::unwrap).collect();
+    let first: Vec<_> = published.iter().filter(|published| published.duplicate_of.is_none()).collect();
+    assert_eq!(first.len(), 1);
+    assert!(published.iter().all(|published| published.position == first[0].position));
+    assert_eq!(node.top(&user).await, first[0].position);
+}
+
+async fn what_is_subscribed_is_delivered_in_order(mut node: Node) {
+    let user = channel("user.1");
+    node.broker.subscribe(&user).await.unwrap();
+    let publishes = (0..200).map(|n| node.try_publish(batch(&user, &n.to_string(), Priority::ALL[n % 4])));
+    let published = futures_util::future::join_all(publishes).await;
+    let epoch = published[0].as_ref().unwrap().position.epoch;
+    let mut next = [1, 1];
+    for _ in 0..200 {
+        let publication = node.heard.publication().await;
+        assert_eq!((&publication.channel, publication.epoch), (&user, epoch));
+        assert_eq!(publication.lane, Lane::of(publication.record.message.priority));
+        assert_eq!(publication.record.seq, next[publication.lane.index()]);
+        next[publication.lane.index()] += 1;
+    }
+}
+
+async fn what_is_not_subscribed_is_not_delivered(mut node: Node) {
+    let [left, kept, never] = ["user.1", "user.2", "user.3"].map(channel);
+    node.broker.subscribe(&left).await.unwrap();
+    node.broker.unsubscribe(&left);
+    node.broker.subscribe(&kept).await.unwrap();
+    for name in [&left, &never, &kept] {
+        node.publish(name, "{}").await;
+    }
+    assert_eq!(node.heard.publication().await.channel, kept);
+    assert!(node.heard.is_silent());
+}

@@ -1,0 +1,225 @@
+//! What every broker must do, and what each must survive.
+
+mod contract;
+mod memory;
+mod proxy;
+mod redis;
+mod server;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::server::Server;
+use super::{Batch, Broker, IdempotencyKey, Outgoing, PublishFailed, Published};
+use crate::config::{self, At, Retention, Secret, Span};
+use crate::notification::{ChannelName, Priority};
+use crate::stream::{Epoch, Gap, GapReason, History, Inlet, Lane, Message, Page, Position, Publication, Record};
+
+/// Longest that a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(15);
+const RETENTION: Retention = Retention { size: 10_000, ttl: Duration::from_secs(3_600) };
+
+/// A broker that runs, with everything that its inlet was told.
+struct Node {
+    broker: Arc<Broker>,
+    heard: Heard,
+    _running: JoinSet<()>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Delivered(Publication),
+    Missed(Option<Vec<ChannelName>>),
+}
+
+#[derive(Debug)]
+struct Recorder(mpsc::UnboundedSender<Event>);
+
+impl Inlet for Recorder {
+    fn deliver(&self, publication: Publication) {
+        let _ = self.0.send(Event::Delivered(publication));
+    }
+
+    fn missed(&self, channels: Option<&[ChannelName]>) {
+        let _ = self.0.send(Event::Missed(channels.map(<[_]>::to_vec)));
+    }
+}
+
+/// The events of an inlet, in order.
+struct Heard(mpsc::UnboundedReceiver<Event>);
+
+impl Heard {
+    async fn next(&mut self) -> Event {
+        tokio::time::timeout(PATIENCE, self.0.recv()).await.expect("nothing was heard").unwrap()
+    }
+
+    async fn publication(&mut self) -> Publication {
+        loop {
+            if let Event::Delivered(publication) = self.next().await {
+                return publication;
+            }
+        }
+    }
+
+    fn is_silent(&mut self) -> bool {
+        self.0.try_recv().is_err()
+    }
+}
+
+fn config(url: &str) -> config::Broker {
+    config::Broker {
+        url: At::new(Secret::new(url), Span::default()),
+        prefix: "test".to_owned(),
+        timeout: Duration::from_secs(1),
+        max_in_flight: 1_024,
+        idempotency_ttl: Duration::from_secs(60),
+        max_channels: 1_000,
+    }
+}
+
+impl Node {
+    fn start(config: &config::Broker) -> Self {
+        let (events, heard) = mpsc::unbounded_channel();
+        let broker = Arc::new(Broker::new(config, Arc::new(Recorder(events))).unwrap());
+        let mut running = JoinSet::new();
+        let runs = Arc::clone(&broker);
+        running.spawn(async move { runs.run(CancellationToken::new()).await });
+        Self { broker, heard: Heard(heard), _running: running }
+    }
+
+    fn memory() -> Self {
+        Self::start(&config("memory:"))
+    }
+
+    async fn redis(server: &Server) -> Self {
+        let node = Self::start(&config(&server.url()));
+        node.is_ready().await;
+        node
+    }
+
+    async fn is_ready(&self) {
+        eventually(|| self.broker.readiness().is_ok()).await;
+    }
+
+    async fn publish(&self, channel: &ChannelName, text: &str) -> Published {
+        self.try_publish(batch(channel, text, Priority::Medium)).await.unwrap()
+    }
+
+    async fn try_publish(&self, batch: Batch) -> Result<Published, PublishFailed> {
+        Ok(self.broker.store(batch).await?.remove(0))
+    }
+
+    /// Publishes until it is known to be stored, as a producer with an idempotency key may.
+    async fn persist(&self, batch: Batch) -> Published {
+        assert!(batch.key.is_some());
+        loop {
+            match self.try_publish(batch.clone()).await {
+                Ok(published) => return published,
+                Err(PublishFailed::KeyReused) => panic!("the key was not reused"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    async fn read(&self, channel: &ChannelName, after: Position) -> Page {
+        self.broker.read(channel, Lane::Normal, after, 10_000).await.unwrap()
+    }
+
+    async fn top(&self, channel: &ChannelName) -> Position {
+        self.broker.info(channel).await.unwrap()[Lane::Normal.index()].top
+    }
+}
+
+/// Does what a hub does with one normal lane: takes what is delivered while it is contiguous, reads what is not.
+struct Follower {
+    channel: ChannelName,
+    at: Position,
+    texts: Vec<String>,
+}
+
+impl Follower {
+    async fn start(node: &Node, channel: &ChannelName) -> Self {
+        let [_, at] = node.broker.subscribe(channel).await.unwrap();
+        Self { channel: channel.clone(), at, texts: Vec::new() }
+    }
+
+    async fn follow(&mut self, node: &mut Node, count: usize) {
+        while self.texts.len() < count {
+            match node.heard.next().await {
+                Event::Delivered(Publication { epoch, record, .. })
+                    if epoch == self.at.epoch && record.seq == self.at.seq + 1 =>
+                {
+                    self.take(epoch, record);
+                }
+                Event::Delivered(publication)
+                    if publication.epoch == self.at.epoch && publication.record.seq <= self.at.seq => {}
+                Event::Delivered(_) | Event::Missed(_) => self.catch_up(node).await,
+            }
+        }
+    }
+
+    async fn catch_up(&mut self, node: &Node) {
+        let Ok(page) = node.broker.read(&self.channel, Lane::Normal, self.at, 10_000).await else { return };
+        assert_eq!(page.gap, None, "after {}", self.at);
+        for record in page.records {
+            self.take(page.top.epoch, record);
+        }
+    }
+
+    fn take(&mut self, epoch: Epoch, record: Record) {
+        self.at = Position::new(epoch, record.seq);
+        self.texts.push(text_of(&record));
+    }
+}
+
+fn channel(name: &str) -> ChannelName {
+    name.parse().unwrap()
+}
+
+fn message(text: &str, priority: Priority) -> Message {
+    Message { priority, expires_ms: None, collapse_key: None, event: None, json: text.to_owned().into() }
+}
+
+fn batch(channel: &ChannelName, text: &str, priority: Priority) -> Batch {
+    let message = message(text, priority);
+    let outgoing = Outgoing { channel: channel.clone(), retention: RETENTION, message };
+    Batch { id: Uuid::now_v7(), key: None, messages: vec![outgoing] }
+}
+
+fn keyed(channel: &ChannelName, text: &str, key: u128) -> Batch {
+    let mut fingerprint = [0; 16];
+    text.bytes().zip(&mut fingerprint).for_each(|(byte, slot)| *slot = byte);
+    let key = IdempotencyKey { digest: key.to_be_bytes(), fingerprint };
+    Batch { key: Some(key), ..batch(channel, text, Priority::Medium) }
+}
+
+fn text_of(record: &Record) -> String {
+    String::from_utf8(record.message.json.to_vec()).unwrap()
+}
+
+fn seqs(page: &Page) -> Vec<u64> {
+    page.records.iter().map(|record| record.seq).collect()
+}
+
+fn range(seqs: RangeInclusive<u64>) -> Vec<u64> {
+    seqs.collect()
+}
+
+fn gap(reason: GapReason, range: Option<(u64, u64)>) -> Option<Gap> {
+    Some(Gap { reason, range })
+}
+
+async fn eventually(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("did not become so");
+}

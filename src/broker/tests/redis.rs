@@ -1,0 +1,339 @@
+//! What the Redis broker survives, on a real server.
+
+use std::time::Instant as Clock;
+
+use super::proxy::Proxy;
+use super::*;
+use crate::broker::InvalidUrl;
+
+#[tokio::test]
+async fn nodes_on_one_server_hear_each_other() {
+    let server = Server::start(&[]).await;
+    let (mut here, there) = (Node::redis(&server).await, Node::redis(&server).await);
+    let user = channel("user.1");
+    here.broker.subscribe(&user).await.unwrap();
+    let published = there.publish(&user, "from there").await;
+    let heard = here.heard.publication().await;
+    assert_eq!((text_of(&heard.record), heard.record.seq), ("from there".to_owned(), published.position.seq));
+
+    let publishes = (0..100).map(|n| [&here, &there][n % 2].try_publish(keyed(&user, "one", 7)));
+    let outcomes = futures_util::future::join_all(publishes).await;
+    let stored = outcomes.iter().filter(|outcome| outcome.as_ref().unwrap().duplicate_of.is_none()).count();
+    assert_eq!((stored, here.top(&user).await.seq), (1, 2));
+}
+
+#[tokio::test]
+async fn a_flush_is_an_unknown_epoch_and_numbers_begin_again() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    node.publish(&user, "one").await;
+    let before = node.publish(&user, "two").await.position;
+    server.run("FLUSHALL").await;
+    assert_eq!(node.read(&user, before).await.gap, gap(GapReason::UnknownEpoch, None));
+    let after = node.publish(&user, "three").await.position;
+    assert_eq!(after.seq, 1);
+    assert_ne!(after.epoch, before.epoch);
+    let page = node.read(&user, before).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::UnknownEpoch, None), vec![1]));
+}
+
+#[tokio::test]
+async fn evicted_keys_are_told() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    let first = node.publish(&user, "one").await.position;
+    node.publish(&user, "two").await;
+    server.run("DEL test:{user.1}:n").await;
+    assert_eq!(node.read(&user, first).await.gap, gap(GapReason::Trimmed, Some((2, 2))));
+    node.publish(&user, "three").await;
+    server.run("DEL test:{user.1}:m").await;
+    let again = node.publish(&user, "four").await.position;
+    assert_eq!(again.seq, 1);
+    assert_eq!(node.read(&user, first).await.gap, gap(GapReason::UnknownEpoch, None));
+}
+
+#[tokio::test]
+async fn flushed_scripts_are_loaded_again() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    for seq in 1..=3 {
+        server.run("SCRIPT FLUSH").await;
+        let position = node.publish(&user, "{}").await.position;
+        assert_eq!(position.seq, seq);
+        server.run("SCRIPT FLUSH").await;
+        assert_eq!(node.read(&user, Position::new(position.epoch, 0)).await.records.len() as u64, seq);
+    }
+}
+
+#[tokio::test]
+async fn reading_goes_on_while_writes_are_paused() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    let first = node.publish(&user, "one").await.position;
+    server.run("CLIENT PAUSE 3000 WRITE").await;
+    let page = node.read(&user, Position::new(first.epoch, 0)).await;
+    assert_eq!(seqs(&page), [1]);
+}
+
+#[tokio::test]
+async fn what_is_not_answered_is_stored_once_when_it_is_repeated() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    let batch = keyed(&user, "one", 7);
+    server.run("CLIENT PAUSE 1500 ALL").await;
+    let begun = Clock::now();
+    let outcome = node.try_publish(batch.clone()).await;
+    assert_eq!(outcome, Err(PublishFailed::UnknownOutcome(Duration::from_secs(1))));
+    assert!(begun.elapsed() < Duration::from_millis(1_200), "{:?}", begun.elapsed());
+    assert_eq!(node.persist(batch).await.position.seq, 1);
+    assert_eq!(node.top(&user).await.seq, 1);
+}
+
+#[tokio::test]
+async fn killed_connections_lose_nothing() {
+    let server = Server::start(&[]).await;
+    let (mut here, there) = (Node::redis(&server).await, Node::redis(&server).await);
+    let user = channel("user.1");
+    let mut follower = Follower::start(&here, &user).await;
+    let texts: Vec<_> = (0..2_000).map(|n| n.to_string()).collect();
+    let publish = async {
+        for (n, text) in texts.iter().enumerate() {
+            there.persist(keyed(&user, text, n as u128)).await;
+        }
+    };
+    let kill = async {
+        for n in 0.. {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            server.run(["CLIENT KILL TYPE pubsub", "CLIENT KILL TYPE normal"][n % 2]).await;
+        }
+    };
+    let load = async {
+        tokio::select! {
+            () = publish => {}
+            () = kill => {}
+        }
+    };
+    tokio::join!(load, follower.follow(&mut here, texts.len()));
+    assert_eq!(follower.texts, texts);
+    let before = Position::new(follower.at.epoch, 0);
+    assert_eq!(seqs(&here.read(&user, before).await), range(1..=2_000));
+}
+
+#[tokio::test]
+async fn while_redis_is_down_publishes_are_refused_at_once() {
+    let mut server = Server::start(&[]).await;
+    let mut node = Node::redis(&server).await;
+    let user = channel("user.1");
+    node.broker.subscribe(&user).await.unwrap();
+    server.kill();
+    eventually(|| node.broker.readiness().is_err()).await;
+    let begun = Clock::now();
+    let refused = node.try_publish(batch(&user, "{}", Priority::Medium)).await;
+    assert!(matches!(refused, Err(PublishFailed::NotAccepted(_))), "{refused:?}");
+    assert!(node.broker.subscribe(&channel("user.2")).await.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    server.restart().await;
+    node.is_ready().await;
+    node.publish(&user, "back").await;
+    assert_eq!(text_of(&node.heard.publication().await.record), "back", "it is still subscribed");
+}
+
+#[tokio::test]
+async fn a_crash_with_an_append_only_file_loses_no_position() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    let first = node.publish(&user, "one").await.position;
+    let up_to_date = node.publish(&user, "two").await.position;
+    server.kill();
+    server.restart().await;
+    node.is_ready().await;
+    assert_eq!(node.read(&user, up_to_date).await.gap, None);
+    let after = node.publish(&user, "three").await.position;
+    assert_eq!(after.seq, 3);
+    assert_ne!(after.epoch, up_to_date.epoch, "another server could have numbered another 3");
+    for (position, missing) in [(up_to_date, range(3..=3)), (first, range(2..=3))] {
+        let page = node.read(&user, position).await;
+        assert_eq!((page.gap.clone(), seqs(&page), page.top), (None, missing, after));
+    }
+}
+
+#[tokio::test]
+async fn a_failover_that_undid_records_tells_who_saw_them() {
+    let mut primary = Server::start(&["--repl-diskless-sync-delay", "0"]).await;
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port()]).await;
+    let node = Node::redis(&primary).await;
+    let user = channel("user.1");
+    let mut seen = Vec::new();
+    for text in ["one", "two", "three"] {
+        seen.push(node.publish(&user, text).await.position);
+    }
+    while primary.run("WAIT 1 100").await != ::redis::Value::Int(1)
+        || replica.run("XLEN test:{user.1}:n").await != ::redis::Value::Int(3)
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    replica.run("REPLICAOF 127.0.0.1 1").await;
+    for text in ["four", "five", "six"] {
+        seen.push(node.publish(&user, text).await.position);
+    }
+    primary.kill();
+    replica.run("REPLICAOF NO ONE").await;
+
+    let node = Node::redis(&replica).await;
+    let undone = gap(GapReason::Diverged, Some((4, 6)));
+    let page = node.read(&user, seen[5]).await;
+    assert_eq!((page.gap.clone(), page.end()), (undone.clone(), seen[2]));
+    let other = node.publish(&user, "another four").await.position;
+    assert_eq!(other.seq, 4);
+    assert_ne!(other.epoch, seen[3].epoch);
+    let page = node.read(&user, seen[5]).await;
+    assert_eq!((page.gap.clone(), seqs(&page), page.top), (undone, vec![4], other));
+    let page = node.read(&user, seen[2]).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (None, vec![4]), "who saw only what survived misses nothing");
+}
+
+#[tokio::test]
+async fn the_chain_of_epochs_reaches_back_over_several_restarts_and_has_an_end() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let user = channel("user.1");
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        let node = Node::redis(&server).await;
+        seen.push(node.publish(&user, "{}").await.position);
+        server.kill();
+        server.restart().await;
+    }
+    let node = Node::redis(&server).await;
+    for (position, known) in seen.iter().zip([false].into_iter().chain([true; 9])) {
+        let page = node.read(&user, *position).await;
+        assert_eq!(page.gap.is_none(), known, "{position}");
+        assert_eq!(page.records.len() as u64, if known { 10 - position.seq } else { 10 });
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_named_and_nothing_is_stored() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    node.publish(&user, "{}").await;
+    let faults =
+        [("maxmemory 1", "maxmemory 0", "OOM"), ("min-replicas-to-write 1", "min-replicas-to-write 0", "NOREPLICAS")];
+    for (inject, heal, code) in faults {
+        server.run(&format!("CONFIG SET {inject}")).await;
+        let refused = node.try_publish(batch(&user, "{}", Priority::Medium)).await;
+        assert_eq!(refused, Err(PublishFailed::NotAccepted(code.to_owned())));
+        server.run(&format!("CONFIG SET {heal}")).await;
+    }
+    server.run("REPLICAOF 127.0.0.1 1").await;
+    let refused = node.try_publish(batch(&user, "{}", Priority::Medium)).await;
+    assert_eq!(refused, Err(PublishFailed::NotAccepted("READONLY".to_owned())));
+    server.run("REPLICAOF NO ONE").await;
+    assert_eq!(node.persist(keyed(&user, "{}", 7)).await.position.seq, 2);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_stored_in_part_is_not_called_refused() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let [good, bad] = ["user.1", "user.2"].map(channel);
+    node.broker.subscribe(&bad).await.unwrap();
+    server.run("SET test:{user.2}:n foreign").await;
+    let mut batch = keyed(&good, "one", 7);
+    batch.messages.push(Outgoing { channel: bad.clone(), ..batch.messages[0].clone() });
+    let unknown = Err(PublishFailed::UnknownOutcome(Duration::from_secs(1)));
+    assert_eq!(node.broker.store(batch.clone()).await, unknown);
+    server.run("DEL test:{user.2}:n").await;
+    let published = node.broker.store(batch.clone()).await.unwrap();
+    assert_eq!(published.iter().map(|published| published.duplicate_of).collect::<Vec<_>>(), [Some(batch.id), None]);
+}
+
+#[tokio::test]
+async fn foreign_bytes_harm_only_their_channel() {
+    let server = Server::start(&[]).await;
+    let mut node = Node::redis(&server).await;
+    let [user, other] = ["user.1", "user.2"].map(channel);
+    for name in [&user, &other] {
+        node.broker.subscribe(name).await.unwrap();
+    }
+    let start = node.top(&user).await;
+    node.publish(&user, "one").await;
+    server.run("XADD test:{user.1}:n 2-0 d \x02later").await;
+    server.run("HSET test:{user.1}:m n 2").await;
+    server.run("PUBLISH test:{user.1} garbage").await;
+    server.run("PUBLISH test:{user.9} garbage").await;
+    node.publish(&user, "three").await;
+    node.publish(&other, "{}").await;
+
+    let told = [node.heard.next().await, node.heard.next().await, node.heard.next().await, node.heard.next().await];
+    assert!(matches!(&told[0], Event::Missed(None)), "as the connection came up");
+    assert!(matches!(&told[1], Event::Delivered(one) if one.record.seq == 1));
+    assert!(matches!(&told[2], Event::Missed(Some(channels)) if *channels == [user.clone()]));
+    assert!(matches!(&told[3], Event::Delivered(three) if three.record.seq == 3));
+    assert_eq!(node.heard.publication().await.channel, other);
+
+    let page = node.read(&user, start).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (None, vec![1]), "up to what cannot be read");
+    let page = node.read(&user, page.end()).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Trimmed, Some((2, 2))), vec![3]));
+
+    server.run("DEL test:{user.1}:m").await;
+    server.run("SET test:{user.1}:m foreign").await;
+    assert!(node.broker.read(&user, Lane::Normal, start, 10).await.is_err());
+    assert!(node.broker.subscribe(&user).await.is_err());
+    node.publish(&other, "{}").await;
+}
+
+#[tokio::test]
+async fn more_publishes_than_allowed_are_refused() {
+    let server = Server::start(&[]).await;
+    let config = config::Broker { max_in_flight: 2, ..config(&server.url()) };
+    let node = Node::start(&config);
+    node.is_ready().await;
+    let user = channel("user.1");
+    let publishes = (0..10).map(|_| node.try_publish(batch(&user, "{}", Priority::Medium)));
+    let outcomes = futures_util::future::join_all(publishes).await;
+    let refused = Err(PublishFailed::NotAccepted("too many publishes in flight".to_owned()));
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == refused).count(), 8);
+}
+
+#[tokio::test]
+async fn a_deaf_subscription_is_found_and_replaced() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(&server).await;
+    let mut node = Node::start(&config(&proxy.url()));
+    node.is_ready().await;
+    let user = channel("user.1");
+    let mut follower = Follower::start(&node, &user).await;
+    proxy.mute_subscribers();
+    node.publish(&user, "one").await;
+    let deaf = Clock::now();
+    eventually(|| node.broker.readiness().is_err()).await;
+    assert!(deaf.elapsed() < Duration::from_secs(10), "{:?}", deaf.elapsed());
+    follower.follow(&mut node, 1).await;
+    node.is_ready().await;
+    node.publish(&user, "two").await;
+    follower.follow(&mut node, 2).await;
+    assert_eq!(follower.texts, ["one", "two"]);
+}
+
+#[test]
+fn urls_that_are_not_supported_say_so() {
+    let refused = |url: &str| {
+        let (events, _) = mpsc::unbounded_channel();
+        let error: InvalidUrl = Broker::new(&config(url), Arc::new(Recorder(events))).unwrap_err();
+        error.to_string()
+    };
+    assert!(refused("redis+sentinel://a:26379/mymaster").contains("not supported yet"));
+    assert!(refused("redis-cluster://a").contains("not supported yet"));
+    assert!(refused("http://user:hunter2@a").contains("nor a Redis URL"));
+    assert!(!refused("http://user:hunter2@a").contains("hunter2"));
+}
