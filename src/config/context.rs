@@ -14,7 +14,7 @@ pub(super) type Asked = (&'static str, &'static str);
 pub(super) struct Context {
     diagnostics: RefCell<Diagnostics>,
     inputs: RefCell<BTreeSet<PathBuf>>,
-    declared: RefCell<BTreeMap<(&'static str, String), Span>>,
+    declared: RefCell<BTreeMap<String, Span>>,
     asked: RefCell<BTreeMap<Asked, Option<Span>>>,
 }
 
@@ -45,13 +45,12 @@ impl Context {
         self.inputs.borrow_mut().insert(path);
     }
 
-    /// Notes that `name` is declared in `section`, and reports the second time.
-    pub(super) fn declare(&self, section: &'static str, name: &str, span: Span) {
-        let first = *self.declared.borrow_mut().entry((section, name.to_owned())).or_insert(span);
+    /// Notes that `what` is declared, as messages name it, and reports the second time.
+    pub(super) fn declare(&self, what: String, span: Span) {
+        let message = format!("{what} is declared twice");
+        let first = *self.declared.borrow_mut().entry(what).or_insert(span);
         if first != span {
-            let what = if name.is_empty() { section.to_owned() } else { format!("`{name}` in {section}") };
-            let finding = Diagnostic::error(span, format!("{what} is declared twice")).label("again here");
-            self.report(finding.also(first, "first here"));
+            self.report(Diagnostic::error(span, message).label("again here").also(first, "first here"));
         }
     }
 

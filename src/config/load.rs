@@ -150,15 +150,15 @@ impl Loader {
     fn expand(&self, item: Item<'_>) -> Option<Vec<PathBuf>> {
         let path = files::named_path(item)?;
         let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+        if Path::new(item.text()?.value).parent().is_some_and(|folder| is_pattern(&folder.to_string_lossy())) {
+            item.fault("has a wildcard in a folder's name; only the last part may have one");
+            return None;
+        }
         if !is_pattern(name) {
             if path.is_file() {
                 return Some(vec![path]);
             }
             item.fault(format!("names `{}`, which is not a file", shown(&path)));
-            return None;
-        }
-        if Path::new(item.text()?.value).parent().is_some_and(|folder| is_pattern(&folder.to_string_lossy())) {
-            item.fault("has a wildcard in a folder's name; only the last part may have one");
             return None;
         }
         let matcher = match Glob::new(name) {

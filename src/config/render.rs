@@ -1,5 +1,7 @@
 //! Findings as rustc shows them: the offending line, the text underlined, what would be right.
 
+use std::ops::Range;
+
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{Diagnostic, Diagnostics, Severity, Source, Sources, Span};
@@ -51,28 +53,59 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     }
 }
 
+/// What is marked in one file.
+type Marks<'a> = Vec<(Range<usize>, AnnotationKind, Option<&'a str>)>;
+
 /// One snippet a file: the file of the finding first, then those of the other places.
 fn snippets<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
     let primary = finding.span.map(|span| (span, AnnotationKind::Primary, finding.label.as_deref()));
     let also = finding.also.iter().map(|other| (other.span, AnnotationKind::Context, Some(other.value.as_str())));
-    let mut snippets: Vec<(u32, Snippet<'a, Annotation<'a>>)> = Vec::new();
+    let mut files: Vec<(u32, &Source, Marks<'_>)> = Vec::new();
     for (span, kind, label) in primary.into_iter().chain(also) {
         let Some(source) = sources.get(span.file) else { continue };
-        let annotation = kind.span(within(source, span)).label(label);
-        match snippets.iter_mut().find(|(file, _)| *file == span.file) {
-            Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
-            None => {
-                let snippet = Snippet::source(&*source.text).path(source.shown_path());
-                snippets.push((span.file, snippet.annotation(annotation)));
-            }
+        let mark = (within(&source.text, span), kind, label);
+        match files.iter_mut().find(|(file, ..)| *file == span.file) {
+            Some((.., marks)) => marks.push(mark),
+            None => files.push((span.file, source, vec![mark])),
         }
     }
-    snippets.into_iter().map(|(_, snippet)| snippet).collect()
+    files.into_iter().map(|(_, source, marks)| snippet(source, marks)).collect()
 }
 
-/// The span as a range that the renderer takes: it panics on one beyond the text or inside a character.
-fn within(source: &Source, span: Span) -> std::ops::Range<usize> {
-    let start = source.text.floor_char_boundary(span.start as usize);
-    let end = source.text.ceil_char_boundary(span.end as usize).max(start);
+/// Hands the renderer only the lines from the first mark to the last. It goes through all it is given, which with
+/// thousands of findings in one large file would take minutes.
+fn snippet<'a>(source: &'a Source, marks: Marks<'a>) -> Snippet<'a, Annotation<'a>> {
+    let text = &*source.text;
+    let first = marks.iter().map(|(range, ..)| range.start).min().unwrap_or_default();
+    let last = marks.iter().map(|(range, ..)| range.end).max().unwrap_or_default();
+    let start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[last..].find(['\r', '\n']).map_or(text.len(), |newline| last + newline);
+    let line = text[..start].matches('\n').count() + 1;
+    let annotations =
+        marks.into_iter().map(|(range, kind, label)| kind.span(range.start - start..range.end - start).label(label));
+    Snippet::source(&text[start..end]).line_start(line).path(source.shown_path()).annotations(annotations)
+}
+
+/// The span as a range within the text, between characters.
+fn within(text: &str, span: Span) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start as usize);
+    let end = text.ceil_char_boundary(span.end as usize).max(start);
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_beyond_its_text_is_shown_at_its_end() {
+        let mut diagnostics = Diagnostics::default();
+        let file = diagnostics.sources.add("a.toml".into(), "é = 1".into());
+        for (start, end) in [(0, 900), (1, 1), (800, 900), (5, 2)] {
+            diagnostics.push(Diagnostic::error(Span { file, start, end }, "is wrong"));
+        }
+        diagnostics.push(Diagnostic::warning(Span { file: 7, start: 0, end: 1 }, "is in no file"));
+        let report = report(&diagnostics, Colour::Plain);
+        assert!(report.ends_with("warning: is in no file\n\n4 errors, 1 warning\n"), "{report}");
+    }
 }

@@ -45,7 +45,7 @@ impl Eq for Secret {}
 pub(super) fn secret(item: Item<'_>) -> Option<At<Secret>> {
     if !item.is_table() {
         item.cx.redact(item.span);
-        let message = format!("{} must not stand in the configuration", item.name());
+        let message = format!("{} is a secret, and must not be written out", item.name());
         let finding = Diagnostic::error(item.span, message).label("not shown");
         item.cx.report(finding.help("write { env = \"NAME\" } or { file = \"PATH\" }"));
         return None;

@@ -26,6 +26,7 @@ pub(super) struct Table<'a> {
     entries: &'a DeTable<'a>,
     asked: Vec<&'a str>,
     secretive: bool,
+    refused: bool,
 }
 
 /// One value being read, and the key that it belongs to.
@@ -47,15 +48,15 @@ impl<'a> Table<'a> {
     }
 
     fn new(cx: &'a Context, span: Span, title: &'static str, entries: &'a DeTable<'a>) -> Self {
-        Self { cx, span, title, name: None, entries, asked: Vec::new(), secretive: false }
+        Self { cx, span, title, name: None, entries, asked: Vec::new(), secretive: false, refused: false }
     }
 
     /// How messages name it.
     pub(super) fn title(&self) -> String {
-        self.title.replace('*', self.name.unwrap_or("*"))
+        self.name.map_or(self.title.to_owned(), |name| titled(self.title, name))
     }
 
-    /// Has the values of unknown keys redacted: one may be a secret under a misspelt key.
+    /// Has the values of unknown keys kept out of reports.
     pub(super) fn secretive(&mut self) {
         self.secretive = true;
     }
@@ -88,6 +89,7 @@ impl<'a> Table<'a> {
         let written: Vec<_> = keys.iter().filter_map(|key| self.optional(key)).collect();
         match written[..] {
             [one] => Some(one),
+            [] if self.refused => None,
             [] => {
                 self.report(format!("{} needs one of {}", self.title(), quoted(keys)));
                 None
@@ -102,9 +104,11 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reports a key that a reader could expect here, and that is not supported.
+    /// Reports a key that a reader could expect here, and that is not supported. The key that should be there
+    /// in its stead is then not reported as missing.
     pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
         if let Some(item) = self.take(key) {
+            self.refused = true;
             self.cx.report(Diagnostic::error(item.key_span, message));
         }
     }
@@ -127,8 +131,9 @@ impl<'a> Table<'a> {
     }
 
     fn report_unknown(&self, unknown: Item<'_>) {
-        if self.secretive {
-            self.cx.redact(unknown.span);
+        // A secret may stand under a misspelt key, or in a section with a misspelt name.
+        if self.secretive || unknown.is_table() {
+            unknown.conceal();
         }
         let message = format!("unknown key `{}` in {}", unknown.key, self.title());
         let finding = Diagnostic::error(unknown.key_span, message);
@@ -181,6 +186,16 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Keeps every string in it out of reports.
+    fn conceal(self) {
+        match self.value {
+            DeValue::String(_) => self.cx.redact(self.span),
+            DeValue::Array(_) => self.elements().into_iter().flatten().for_each(Item::conceal),
+            DeValue::Table(entries) => members(self.cx, self.span.file, entries).into_iter().for_each(Item::conceal),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+        }
+    }
+
     /// The text of a string, empty or not; nothing, and no report, for another type.
     pub(super) fn as_str(&self) -> Option<&'a str> {
         self.value.as_str()
@@ -201,12 +216,27 @@ impl<'a> Item<'a> {
         self.value.is_array()
     }
 
+    /// Whether it is an array without elements.
+    pub(super) fn is_empty_array(&self) -> bool {
+        self.value.as_array().is_some_and(|array| array.is_empty())
+    }
+
+    /// The first key of a table, in the order of the file.
+    pub(super) fn first_key(&self) -> Option<&'a str> {
+        members(self.cx, self.span.file, self.value.as_table()?).first().map(|member| member.key)
+    }
+
     /// A string that is not empty.
     pub(super) fn text(self) -> Option<At<&'a str>> {
+        self.text_of("a string")
+    }
+
+    /// A string that is not empty; messages about another type say what it should be the text of.
+    fn text_of(self, expected: &str) -> Option<At<&'a str>> {
         match self.value.as_str() {
             Some("") => self.fault("is empty"),
             Some(text) => return Some(At::new(text, self.span)),
-            None => self.mismatch("a string"),
+            None => self.mismatch(expected),
         }
         None
     }
@@ -246,6 +276,7 @@ impl<'a> Item<'a> {
 
     /// A duration within `range`.
     pub(super) fn duration(self, range: RangeInclusive<Duration>) -> Option<At<Duration>> {
+        self.text_of("a duration in quotes, such as \"30s\"")?;
         let duration = self.parsed(parse_duration)?;
         if range.contains(&duration.value) {
             return Some(duration);
@@ -257,11 +288,11 @@ impl<'a> Item<'a> {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(self, choices: &[(&str, T)]) -> Option<At<T>> {
-        let text = self.text()?;
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        let text = self.text_of(&format!("one of {}", quoted(&words)))?;
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text.value) {
             return Some(At::new(*choice, self.span));
         }
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let message = format!("{} cannot be `{}`", self.name(), text.value);
         self.cx.report(Diagnostic::error(self.span, message).one_of(text.value, &words));
         None
@@ -323,7 +354,7 @@ impl<'a> Item<'a> {
 
     /// As [`list`](Self::list), and an empty array is a fault.
     pub(super) fn filled_list<T>(self, read: impl Fn(Item<'a>) -> Option<At<T>>) -> Option<At<Vec<At<T>>>> {
-        if self.elements()?.is_empty() {
+        if self.is_empty_array() {
             self.fault("is empty");
             return None;
         }
@@ -375,6 +406,12 @@ impl<'a> Item<'a> {
         };
         Some(At::new(value, self.span))
     }
+}
+
+/// A table's title with its name in the place of the `*`, in quotes where TOML wants them.
+pub(super) fn titled(title: &str, name: &str) -> String {
+    let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    title.replace('*', &if is_bare { name.to_owned() } else { format!("\"{name}\"") })
 }
 
 /// The entries of a table, in the order of the file.

@@ -41,12 +41,11 @@ fn expectation(item: Item<'_>) -> Option<Expectation> {
     let (rules, channels) = (names("rules"), names("channels"));
     let dropped = table.optional("dropped").and_then(Item::string);
     let refused = table.optional("refused").and_then(Item::string);
-    let expectation = Expectation { rules, channels, dropped, refused };
-    if expectation == Expectation::default() {
+    if item.first_key().is_none() {
         table.report("`expect` asks nothing: write `rules`, `channels`, `dropped` or `refused`".to_owned());
         return None;
     }
-    Some(expectation)
+    Some(Expectation { rules, channels, dropped, refused })
 }
 
 fn texts(list: At<Vec<At<String>>>) -> At<Vec<String>> {

@@ -113,7 +113,7 @@ fn field(item: Item<'_>) -> Option<Condition> {
     let compare = |operator, value| Condition::Field { path: path.clone(), operator, value };
     if !item.is_table() {
         let operator = if item.is_array() { Operator::In } else { Operator::Eq };
-        return operand(item, member, operator).map(|value| compare(operator, value));
+        return operand(item, item.key, member, operator).map(|value| compare(operator, value));
     }
     let mut table = item.table("a comparison")?;
     let operators = table.entries();
@@ -123,7 +123,7 @@ fn field(item: Item<'_>) -> Option<Condition> {
     }
     let conditions = operators.into_iter().map(|item| {
         let operator = operator(item, &path.value)?;
-        operand(item, member, operator).map(|value| compare(operator, value))
+        operand(item, &path.value, member, operator).map(|value| compare(operator, value))
     });
     all(conditions.collect())
 }
@@ -141,14 +141,22 @@ fn member(item: Item<'_>) -> Option<Member> {
     };
     let rest: Vec<_> = segments.collect();
     let fault = match (member, rest.is_empty()) {
-        (Member::Open, true) if item.is_table() => "needs a path below `data`, in quotes: \"data.status\"",
-        (Member::Open, true) => "needs a path below `data`, such as \"data.status\"",
+        (Member::Open, true) => "names no member of `data`",
         (Member::Open, false) if rest.contains(&"") => "has an empty part",
         (Member::Text | Member::Priority | Member::Texts, false) => "goes below a member that has nothing below it",
         _ => return Some(member),
     };
-    item.cx.report(Diagnostic::error(item.key_span, format!("the path `{}` {fault}", item.key)));
+    let finding = Diagnostic::error(item.key_span, format!("the path `{}` {fault}", item.key));
+    item.cx.report(match item.first_key() {
+        Some(below) if member == Member::Open => quote_path(finding, item.key, below),
+        _ => finding,
+    });
     None
+}
+
+/// Explains that `data.status = ...` without quotes is a table to TOML, where a path was meant.
+fn quote_path(finding: Diagnostic, path: &str, below: &str) -> Diagnostic {
+    finding.help(format!("a path is written in quotes: \"{path}.{below}\""))
 }
 
 /// The keys of a condition that are no paths.
@@ -160,19 +168,16 @@ fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
         let words: Vec<_> = OPERATORS.iter().map(|(word, _)| *word).collect();
         let finding = Diagnostic::error(item.key_span, format!("`{}` is not an operator", item.key));
         let finding = finding.one_of(item.key, &words);
-        // `"data.order".status = ...` means a path, and TOML reads a table.
-        let path_help = format!("a path is written in quotes: \"{path}.{}\"", item.key);
-        item.cx.report(if item.is_table() { finding.help(path_help) } else { finding });
+        item.cx.report(if item.is_table() { quote_path(finding, path, item.key) } else { finding });
     }
     known
 }
 
 /// The value that `operator` compares with, once it fits both the operator and the member.
-fn operand(item: Item<'_>, member: Member, operator: Operator) -> Option<At<Value>> {
+fn operand(item: Item<'_>, path: &str, member: Member, operator: Operator) -> Option<At<Value>> {
     if !member.takes(operator) {
         let word = OPERATORS.iter().find(|(_, known)| *known == operator).map_or("", |(word, _)| *word);
-        let message = format!("`{word}` does not fit here");
-        let finding = Diagnostic::error(item.key_span, message);
+        let finding = Diagnostic::error(item.key_span, format!("`{word}` does not fit `{path}`"));
         item.cx.report(finding.help(format!("allowed are {}", quoted(&member.operators()))));
         return None;
     }

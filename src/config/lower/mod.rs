@@ -12,7 +12,7 @@ mod windows;
 use std::path::Path;
 
 use super::context::Context;
-use super::table::{Item, Table};
+use super::table::{Item, Table, titled};
 use super::{
     ApiKey, At, Broker, Channel, Config, Diagnostic, Invariant, Issuer, Limit, Named, Paths, Plugin, Policy, Rule,
     Server, Span, Test, Type, Unmatched, Window,
@@ -47,12 +47,12 @@ const UNMATCHED: [(&str, Unmatched); 3] =
 impl Parts {
     /// Adds what one file declares.
     pub(super) fn add(&mut self, root: &mut Table<'_>) {
-        if let Some(item) = singleton(root, "unmatched", "unmatched") {
+        if let Some(item) = singleton(root, "unmatched", "`unmatched`") {
             // A wrong value is reported, and must not be called missing as well.
             let fallback = At::new(Unmatched::Reject, item.span);
             self.unmatched = Some(item.choice(&UNMATCHED).unwrap_or(fallback));
         }
-        if let Some(item) = singleton(root, "allow_empty", "allow_empty") {
+        if let Some(item) = singleton(root, "allow_empty", "`allow_empty`") {
             self.allow_empty = item.boolean().is_some_and(|allow| allow.value);
         }
         section(root, "paths", "[paths]", &mut self.paths, server::paths);
@@ -68,7 +68,8 @@ impl Parts {
         named(root, "limits", "[limits.*]", &mut self.limits, channels::limit);
         named(root, "windows", "[windows.*]", &mut self.windows, windows::window);
         named(root, "plugins", "[plugins.*]", &mut self.plugins, plugins::plugin);
-        self.has_rules |= listed(root, "rules", "[[rules]]", &mut self.rules, rules::rule) > 0;
+        self.has_rules |= root.optional("rules").is_some_and(|rules| !rules.is_empty_array());
+        listed(root, "rules", "[[rules]]", &mut self.rules, rules::rule);
         listed(root, "tests", "[[tests]]", &mut self.tests, checks::test);
         listed(root, "invariants", "[[invariants]]", &mut self.invariants, checks::invariant);
     }
@@ -111,7 +112,7 @@ impl Parts {
 /// A key that all files together may have once.
 fn singleton<'a>(root: &mut Table<'a>, key: &'static str, title: &'static str) -> Option<Item<'a>> {
     let item = root.optional(key)?;
-    root.cx.declare(title, "", item.key_span);
+    root.cx.declare(title.to_owned(), item.key_span);
     Some(item)
 }
 
@@ -138,7 +139,7 @@ fn named<T>(
 ) {
     let Some(mut section) = root.optional(key).and_then(|item| item.table(title)) else { return };
     for item in section.entries() {
-        section.cx.declare(title, item.key, item.key_span);
+        section.cx.declare(titled(title, item.key), item.key_span);
         let name = item.key_name();
         let value = item.named_table(title).and_then(|mut table| lower(&mut table));
         if let (Some(name), Some(value)) = (name, value) {
@@ -147,18 +148,21 @@ fn named<T>(
     }
 }
 
-/// An array of tables; returns how many are written.
+/// An array of tables.
 fn listed<T>(
     root: &mut Table<'_>,
     key: &'static str,
     title: &'static str,
     declared: &mut Vec<At<T>>,
     lower: fn(&mut Table<'_>) -> Option<T>,
-) -> usize {
-    let items = root.optional(key).and_then(Item::elements).unwrap_or_default();
-    for item in &items {
+) {
+    let Some(item) = root.optional(key) else { return };
+    if !item.is_array() {
+        item.mismatch(&format!("an array of tables, each written {title}"));
+        return;
+    }
+    for item in item.elements().unwrap_or_default() {
         let value = item.table(title).and_then(|mut table| lower(&mut table));
         declared.extend(value.map(|value| At::new(value, item.span)));
     }
-    items.len()
 }

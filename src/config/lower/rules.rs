@@ -7,7 +7,7 @@ use crate::config::{Action, Rule, Then};
 pub(super) fn rule(table: &mut Table<'_>) -> Option<Rule> {
     let name = table.required("name").and_then(Item::declared_name);
     if let Some(name) = &name {
-        table.cx.declare("[[rules]]", name.as_str(), name.span);
+        table.cx.declare(format!("rule `{}`", name.value), name.span);
     }
     let priority = table.required("priority").and_then(Item::integer);
     let when = table.required("when").and_then(condition);
