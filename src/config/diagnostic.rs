@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Sources, Span};
+use super::{At, Colour, Sources, Span, render};
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// A few words under the marked text.
     pub label: Option<String>,
+    /// Other places that have to do with it, each with a few words.
+    pub also: Vec<At<String>>,
     /// What would be right.
     pub help: Option<String>,
 }
@@ -32,7 +34,14 @@ impl Diagnostic {
     /// An error at `span`.
     #[must_use]
     pub fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), span: Some(span), label: None, help: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            span: Some(span),
+            label: None,
+            also: Vec::new(),
+            help: None,
+        }
     }
 
     /// A warning at `span`.
@@ -54,6 +63,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds another place that has to do with it.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.also.push(At::new(label.into(), span));
+        self
+    }
+
     /// Adds what would be right.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -72,6 +88,22 @@ impl Diagnostic {
             _ => self,
         }
     }
+
+    /// Suggests the closest of `allowed` to `got`, or all of them when none is close.
+    #[must_use]
+    pub fn one_of(self, got: &str, allowed: &[&str]) -> Self {
+        let suggested = self.did_you_mean(got, allowed.iter().copied());
+        match suggested.help {
+            None if !allowed.is_empty() => suggested.help(format!("allowed are {}", quoted(allowed))),
+            _ => suggested,
+        }
+    }
+}
+
+/// Names as messages list them: `` `a`, `b` ``.
+pub(super) fn quoted(names: &[&str]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
 }
 
 /// All findings about one configuration, with the sources that they point into.
@@ -90,13 +122,21 @@ impl Diagnostics {
 
     /// Every finding, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.findings.iter()
+        let mut sorted: Vec<_> = self.findings.iter().collect();
+        sorted.sort_by_key(|finding| finding.span.map(|span| (span.file, span.start, span.end)));
+        sorted.into_iter()
+    }
+
+    /// How many findings are of this severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     /// Whether any finding is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+        self.count(Severity::Error) > 0
     }
 
     /// Whether nothing was found.
@@ -104,10 +144,16 @@ impl Diagnostics {
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }
+
+    /// The whole report as a terminal shows it, in colour or plain.
+    #[must_use]
+    pub fn render(&self, colour: Colour) -> String {
+        render::report(self, colour)
+    }
 }
 
 impl fmt::Display for Diagnostics {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(()) // SKELETON: rendered by annotate-snippets
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(Colour::Plain))
     }
 }

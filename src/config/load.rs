@@ -1,8 +1,23 @@
 //! Reads the main file and all that it includes, as one set. The only place that opens configuration files.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::{Config, Diagnostics};
+use globset::{Glob, GlobMatcher};
+use regex::Regex;
+use sha2::{Digest, Sha256};
+use toml::de::DeTable;
+
+use super::context::{Asked, Context};
+use super::fingerprint::{Fingerprint, update};
+use super::lower::Parts;
+use super::source::shown;
+use super::table::{Item, Table, span};
+use super::{Config, Diagnostic, Diagnostics, Span, files};
+
+/// Most bytes in one configuration file.
+const MAX_CONFIG_FILE: u64 = 4 * 1024 * 1024;
 
 /// What was read: the configuration, unless a fault kept it from being one, and all that was found.
 #[derive(Debug, Clone)]
@@ -11,10 +26,191 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// What was found, and the sources.
     pub diagnostics: Diagnostics,
+    /// Every file that was read, or was to be read, and every folder that was searched: what to watch, and to take
+    /// the fingerprint of. Schemas and scripts are added by who compiles them.
+    pub inputs: Vec<PathBuf>,
+    /// The content of all configuration files: the same on every node, wherever the files are kept.
+    pub hash: Fingerprint,
 }
 
-/// SKELETON
+/// Loads the configuration whose main file is at `path`. Never stops at the first fault.
 #[must_use]
-pub fn load(_path: &Path) -> Loaded {
-    Loaded { config: None, diagnostics: Diagnostics::default() }
+pub fn load(path: &Path) -> Loaded {
+    load_recording(path).0
+}
+
+/// [`load`], and also which keys were asked for and where each was found, if it was.
+pub(super) fn load_recording(path: &Path) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
+    let mut loader = Loader { cx: Context::default(), parts: Parts::default(), hasher: Sha256::new(), broken: false };
+    loader.read_all(path);
+    let config = if loader.broken { None } else { loader.parts.finish(&loader.cx, path) };
+    let (diagnostics, inputs, asked) = loader.cx.into_parts();
+    let config = config.filter(|_| !diagnostics.has_errors());
+    (Loaded { config, diagnostics, inputs, hash: loader.hasher.finalize().into() }, asked)
+}
+
+/// The files read so far.
+struct Loader {
+    cx: Context,
+    parts: Parts,
+    hasher: Sha256,
+    /// A file could not be read or parsed, so what seems to be missing may be in there.
+    broken: bool,
+}
+
+impl Loader {
+    fn read_all(&mut self, main: &Path) {
+        let includes = self.read_file(main);
+        let mut seen = BTreeSet::from([identity(main)]);
+        for include in includes {
+            if seen.insert(identity(&include)) {
+                self.read_file(&include);
+            }
+        }
+    }
+
+    /// Reads, parses and lowers one file. The first is the main file, and its includes are returned.
+    fn read_file(&mut self, path: &Path) -> Vec<PathBuf> {
+        self.cx.add_input(path.to_path_buf());
+        let Some((file, text)) = self.read_text(path) else {
+            self.broken = true;
+            return Vec::new();
+        };
+        let name = path.strip_prefix(self.cx.folder(0)).unwrap_or(path);
+        update(&mut self.hasher, name.as_os_str().as_encoded_bytes());
+        update(&mut self.hasher, text.as_bytes());
+        let (root, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            self.broken = true;
+            self.report_syntax(file, &text, &errors);
+            return Vec::new();
+        }
+        let mut root = Table::root(&self.cx, file, &root);
+        let include = root.optional("include");
+        self.parts.add(&mut root);
+        match include {
+            Some(include) if file == 0 => self.includes(include),
+            Some(include) => {
+                let message = "only the main file may include others";
+                self.cx.report(Diagnostic::error(include.key_span, message));
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn read_text(&self, path: &Path) -> Option<(u32, String)> {
+        let bytes = match files::read(path, MAX_CONFIG_FILE) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.cx.report(Diagnostic::nowhere(format!("cannot read `{}`: {error}", shown(path))));
+                return None;
+            }
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Some((self.cx.add_source(path, &text), text)),
+            Err(error) => {
+                self.report_encoding(path, error.as_bytes(), error.utf8_error().valid_up_to());
+                None
+            }
+        }
+    }
+
+    fn report_encoding(&self, path: &Path, bytes: &[u8], at: usize) {
+        let message = match bytes {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the file is UTF-16, and must be UTF-8",
+            _ => "the file is not UTF-8 here",
+        };
+        // The text before the fault is as it was, so the place holds in the repaired text.
+        let text = String::from_utf8_lossy(bytes);
+        let file = self.cx.add_source(path, &text);
+        let replacement = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+        self.cx.report(Diagnostic::error(span(file, replacement), message).help("save it as UTF-8"));
+    }
+
+    fn report_syntax(&self, file: u32, text: &str, errors: &[toml::de::Error]) {
+        for literal in secret_literals(text) {
+            self.cx.redact(span(file, literal));
+        }
+        for error in errors {
+            let place = span(file, error.span().unwrap_or_default());
+            let mut lines = error.message().lines();
+            let finding = Diagnostic::error(place, lines.next().unwrap_or("is not TOML"));
+            let rest: Vec<_> = lines.collect();
+            self.cx.report(if rest.is_empty() { finding } else { finding.help(rest.join(", ")) });
+        }
+    }
+
+    fn includes(&self, include: Item<'_>) -> Vec<PathBuf> {
+        let patterns = include.elements().unwrap_or_default();
+        patterns.into_iter().filter_map(|pattern| self.expand(pattern)).flatten().collect()
+    }
+
+    /// The files that one include names, sorted. A pattern that matches nothing is fine, a missing file is not.
+    fn expand(&self, item: Item<'_>) -> Option<Vec<PathBuf>> {
+        let path = files::named_path(item)?;
+        let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+        if Path::new(item.text()?.value).parent().is_some_and(|folder| is_pattern(&folder.to_string_lossy())) {
+            item.fault("has a wildcard in a folder's name; only the last part may have one");
+            return None;
+        }
+        if !is_pattern(name) {
+            if path.is_file() {
+                return Some(vec![path]);
+            }
+            item.fault(format!("names `{}`, which is not a file", shown(&path)));
+            return None;
+        }
+        let matcher = match Glob::new(name) {
+            Ok(glob) => glob.compile_matcher(),
+            Err(error) => {
+                item.fault(format!("is not a pattern: {}", error.kind()));
+                return None;
+            }
+        };
+        self.cx.add_input(folder.to_path_buf());
+        match matching(folder, &matcher) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                item.fault(format!("names the folder `{}`, which cannot be read: {error}", shown(folder)));
+                None
+            }
+        }
+    }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+/// The files of a folder whose names match, sorted. Hidden ones are left out: editors keep their swap and lock
+/// files there, and a ConfigMap its versions.
+fn matching(folder: &Path, matcher: &GlobMatcher) -> std::io::Result<Vec<PathBuf>> {
+    let listed = match std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    let mut names = BTreeSet::new();
+    for entry in listed {
+        let name = entry?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") && matcher.is_match(&name) {
+            names.insert(name);
+        }
+    }
+    Ok(names.into_iter().map(|name| folder.join(name)).filter(|path| !path.is_dir()).collect())
+}
+
+/// What tells that two paths name one file.
+fn identity(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Where a file that does not parse may hold a secret as a literal: what follows the keys that take one, unless
+/// it is a table. Such a file is never lowered, which would find them exactly.
+fn secret_literals(text: &str) -> Vec<std::ops::Range<usize>> {
+    #[expect(clippy::expect_used, reason = "a constant, compiled by every test that loads a broken file")]
+    static LITERAL: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?m)\b(?:secret|sha256|url)["']?[ \t]*=[ \t]*([^{\s].*)$"#).expect("a valid pattern")
+    });
+    LITERAL.captures_iter(text).filter_map(|found| found.get(1)).map(|value| value.range()).collect()
 }

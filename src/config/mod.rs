@@ -4,17 +4,26 @@
 //! [`Diagnostic`], and all of them are collected before any is reported.
 
 mod confined;
+mod context;
+mod defaults;
 mod diagnostic;
+mod files;
+mod fingerprint;
 mod load;
 mod lower;
+mod render;
 mod secret;
 mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use fingerprint::{Fingerprint, fingerprint, stable_fingerprint};
 pub use load::{Loaded, load};
+pub use render::Colour;
 pub use secret::Secret;
 pub use source::{At, Source, Sources, Span};
 pub use watch::Watcher;
@@ -32,7 +41,7 @@ use crate::notification::Name;
 pub type Named<T> = BTreeMap<Name, At<T>>;
 
 /// One whole configuration: the main file and everything it includes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `unmatched`: what happens to a notification that no rule matches.
     pub unmatched: At<Unmatched>,
@@ -80,9 +89,9 @@ pub enum Unmatched {
 /// `[paths]`: folders that file names are confined to, resolved against the main file's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
-    /// Where `schema = "..."` is looked up.
+    /// Where `schema = "..."` is looked up. Default `schemas`.
     pub schemas: PathBuf,
-    /// Where `script = "..."` is looked up.
+    /// Where `script = "..."` is looked up. Default `plugins`.
     pub plugins: PathBuf,
 }
 
@@ -120,7 +129,7 @@ pub struct Server {
 }
 
 /// `[broker]`: restart only.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// `memory:`, or a Redis URL, which may be a secret. Default `memory:`.
     pub url: At<Secret>,
@@ -137,7 +146,7 @@ pub struct Broker {
 }
 
 /// `[auth.issuers.*]`: who may sign tokens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Issuer {
     /// The `iss` claim, exact.
     pub issuer: At<String>,
@@ -150,11 +159,11 @@ pub struct Issuer {
 }
 
 /// Where an issuer's keys come from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Verifier {
     /// `secret`: a shared secret of at least 32 bytes.
     Secret(Secret),
-    /// `public_key`: the text of a PEM public key.
+    /// `public_key_file`: the text of a PEM public key.
     PublicKey(String),
     /// `jwks_file`: the text of a JSON Web Key Set (RFC 7517).
     Jwks(String),
@@ -174,7 +183,7 @@ pub enum Algorithm {
 }
 
 /// `[auth.keys.*]`: an API key, known only by its hash.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ApiKey {
     /// Lower-case hex of the key's SHA-256.
     pub sha256: At<Secret>,
@@ -234,7 +243,7 @@ pub struct Channel {
 /// `event` of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventName {
-    /// No name: `onmessage` gets them.
+    /// `event = "none"`: `onmessage` gets them.
     None,
     /// `event = "type"`.
     Type,
@@ -267,7 +276,7 @@ pub struct Limit {
     pub key: At<String>,
     /// Tokens that flow in.
     pub rate: At<Rate>,
-    /// Tokens that the bucket holds.
+    /// Tokens that the bucket holds. Default as many as `rate` names.
     pub burst: At<u32>,
     /// Where the buckets are. Default `node`.
     pub scope: At<Scope>,

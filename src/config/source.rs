@@ -1,6 +1,6 @@
 //! Source files and the places in them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One file that the configuration was read from.
@@ -10,6 +10,20 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: Arc<str>,
+}
+
+impl Source {
+    /// The path as messages show it: relative to the current folder where it is below it.
+    #[must_use]
+    pub fn shown_path(&self) -> String {
+        shown(&self.path)
+    }
+}
+
+/// A path as messages show it: relative to the current folder where it is below it.
+pub(super) fn shown(path: &Path) -> String {
+    let current = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&current).unwrap_or(path).display().to_string()
 }
 
 /// Every file of a configuration, in the order in which they were read.
@@ -36,12 +50,26 @@ impl Sources {
         self.files.iter()
     }
 
+    /// Blanks out the text of a span, so that whatever is printed of these sources cannot show it. Bytes are
+    /// replaced one for one: every span stays where it is.
+    pub fn redact(&mut self, span: Span) {
+        let Some(source) = self.files.get_mut(span.file as usize) else { return };
+        let (start, end) = (span.start as usize, span.end as usize);
+        let (Some(before), Some(secret), Some(after)) =
+            (source.text.get(..start), source.text.get(start..end), source.text.get(end..))
+        else {
+            return;
+        };
+        let blank: String = secret.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+        source.text = [before, &blank, after].concat().into();
+    }
+
     /// `path:line` of a span's start, as `explain` and messages name a place.
     #[must_use]
     pub fn place(&self, span: Span) -> String {
         let Some(source) = self.get(span.file) else { return String::new() };
         let before = source.text.get(..span.start as usize).unwrap_or_default();
-        format!("{}:{}", source.path.display(), before.matches('\n').count() + 1)
+        format!("{}:{}", source.shown_path(), before.matches('\n').count() + 1)
     }
 }
 
@@ -69,6 +97,11 @@ impl<T> At<T> {
     /// `value` at `span`.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
+    }
+
+    /// Another value at the same place.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> At<U> {
+        At::new(change(self.value), self.span)
     }
 }
 

@@ -1,0 +1,68 @@
+//! What the lowering of all files shares: findings, inputs, and who declared what.
+
+use std::cell::{Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{Diagnostic, Diagnostics, Source, Span};
+
+/// A key that a table was asked for, and the table as messages name it.
+pub(super) type Asked = (&'static str, &'static str);
+
+/// Shared by every table of every file, hence the cells: a table and its child report into the same list.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    diagnostics: RefCell<Diagnostics>,
+    inputs: RefCell<BTreeSet<PathBuf>>,
+    declared: RefCell<BTreeMap<String, Span>>,
+    asked: RefCell<BTreeMap<Asked, Option<Span>>>,
+}
+
+impl Context {
+    /// Adds a finding.
+    pub(super) fn report(&self, finding: Diagnostic) {
+        self.diagnostics.borrow_mut().push(finding);
+    }
+
+    /// Adds a source file, and returns the index that its spans carry.
+    pub(super) fn add_source(&self, path: &Path, text: &str) -> u32 {
+        self.diagnostics.borrow_mut().sources.add(path.to_path_buf(), text.into())
+    }
+
+    /// Keeps the text of `span` out of everything that is printed.
+    pub(super) fn redact(&self, span: Span) {
+        self.diagnostics.borrow_mut().sources.redact(span);
+    }
+
+    /// The folder that names in a file are relative to: its own.
+    pub(super) fn folder(&self, file: u32) -> PathBuf {
+        let sources = Ref::map(self.diagnostics.borrow(), |diagnostics| &diagnostics.sources);
+        sources.get(file).and_then(|source: &Source| source.path.parent()).map(Path::to_path_buf).unwrap_or_default()
+    }
+
+    /// Notes a file or folder that the configuration depends on.
+    pub(super) fn add_input(&self, path: PathBuf) {
+        self.inputs.borrow_mut().insert(path);
+    }
+
+    /// Notes that `what` is declared, as messages name it, and reports the second time.
+    pub(super) fn declare(&self, what: String, span: Span) {
+        let message = format!("{what} is declared twice");
+        let first = *self.declared.borrow_mut().entry(what).or_insert(span);
+        if first != span {
+            self.report(Diagnostic::error(span, message).label("again here").also(first, "first here"));
+        }
+    }
+
+    /// Notes that a key was looked for, and where it is if it is there.
+    pub(super) fn ask(&self, asked: Asked, found: Option<Span>) {
+        let mut all = self.asked.borrow_mut();
+        let place = all.entry(asked).or_default();
+        *place = place.or(found);
+    }
+
+    /// Everything gathered.
+    pub(super) fn into_parts(self) -> (Diagnostics, Vec<PathBuf>, BTreeMap<Asked, Option<Span>>) {
+        (self.diagnostics.into_inner(), self.inputs.into_inner().into_iter().collect(), self.asked.into_inner())
+    }
+}

@@ -1,0 +1,219 @@
+//! `when` and `for_all`: which notifications. Keys are paths, values are what is compared with.
+
+use serde_json::Value;
+
+use crate::config::diagnostic::quoted;
+use crate::config::table::Item;
+use crate::config::{At, Condition, Diagnostic, Operator};
+use crate::notification::Priority;
+
+const OPERATORS: [(&str, Operator); 14] = [
+    ("eq", Operator::Eq),
+    ("ne", Operator::Ne),
+    ("in", Operator::In),
+    ("gt", Operator::Gt),
+    ("gte", Operator::Gte),
+    ("lt", Operator::Lt),
+    ("lte", Operator::Lte),
+    ("at_least", Operator::AtLeast),
+    ("exists", Operator::Exists),
+    ("starts_with", Operator::StartsWith),
+    ("ends_with", Operator::EndsWith),
+    ("glob", Operator::Glob),
+    ("regex", Operator::Regex),
+    ("contains", Operator::Contains),
+];
+
+/// The members that a path may start with, and what their values are.
+const MEMBERS: [(&str, Member); 6] = [
+    ("type", Member::Text),
+    ("priority", Member::Priority),
+    ("userId", Member::Text),
+    ("source", Member::Text),
+    ("tags", Member::Texts),
+    ("data", Member::Open),
+];
+
+/// Which operators fit a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Member {
+    /// A string.
+    Text,
+    /// One of four words, in order.
+    Priority,
+    /// An array of strings.
+    Texts,
+    /// `data.*`: whatever the type's schema says, which is not known here.
+    Open,
+}
+
+impl Member {
+    fn takes(self, operator: Operator) -> bool {
+        match operator {
+            Operator::Exists => true,
+            Operator::AtLeast => self == Self::Priority,
+            Operator::Eq | Operator::Ne | Operator::In => self != Self::Texts,
+            Operator::Contains => matches!(self, Self::Text | Self::Texts | Self::Open),
+            Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex => {
+                matches!(self, Self::Text | Self::Open)
+            }
+            Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => self == Self::Open,
+        }
+    }
+
+    /// The operators that fit, as messages list them.
+    fn operators(self) -> Vec<&'static str> {
+        OPERATORS.iter().filter(|(_, operator)| self.takes(*operator)).map(|(word, _)| *word).collect()
+    }
+}
+
+/// A table of conditions, all of which must hold. One alone stands for itself.
+pub(super) fn condition(item: Item<'_>) -> Option<Condition> {
+    let mut table = item.table("a condition")?;
+    let conditions: Vec<_> = table.entries().into_iter().map(entry).collect();
+    all(conditions)
+}
+
+/// One condition for many, unless one of them is wrong.
+fn all(conditions: Vec<Option<Condition>>) -> Option<Condition> {
+    let mut conditions = conditions.into_iter().collect::<Option<Vec<_>>>()?;
+    match (conditions.pop(), conditions.is_empty()) {
+        (Some(only), true) => Some(only),
+        (last, _) => {
+            conditions.extend(last);
+            Some(Condition::All(conditions))
+        }
+    }
+}
+
+fn entry(item: Item<'_>) -> Option<Condition> {
+    match item.key {
+        "any" => each(item).map(Condition::Any),
+        "all" => each(item).map(Condition::All),
+        "not" => condition(item).map(|condition| Condition::Not(Box::new(condition))),
+        "during" => item.string().map(Condition::During),
+        "not_during" => item.string().map(Condition::NotDuring),
+        _ => field(item),
+    }
+}
+
+fn each(item: Item<'_>) -> Option<Vec<Condition>> {
+    let elements = item.elements()?;
+    if elements.is_empty() {
+        item.fault("is empty");
+        return None;
+    }
+    let conditions: Vec<_> = elements.into_iter().map(condition).collect();
+    conditions.into_iter().collect()
+}
+
+fn field(item: Item<'_>) -> Option<Condition> {
+    let member = member(item)?;
+    let path = At::new(item.key.to_owned(), item.key_span);
+    let compare = |operator, value| Condition::Field { path: path.clone(), operator, value };
+    if !item.is_table() {
+        let operator = if item.is_array() { Operator::In } else { Operator::Eq };
+        return operand(item, item.key, member, operator).map(|value| compare(operator, value));
+    }
+    let mut table = item.table("a comparison")?;
+    let operators = table.entries();
+    if operators.is_empty() {
+        item.fault(format!("has no operator; allowed are {}", quoted(&member.operators())));
+        return None;
+    }
+    let conditions = operators.into_iter().map(|item| {
+        let operator = operator(item, &path.value)?;
+        operand(item, &path.value, member, operator).map(|value| compare(operator, value))
+    });
+    all(conditions.collect())
+}
+
+/// What kind of member the path of `item` leads to.
+fn member(item: Item<'_>) -> Option<Member> {
+    let mut segments = item.key.split('.');
+    let root = segments.next().unwrap_or_default();
+    let known = MEMBERS.iter().find(|(name, _)| *name == root).map(|(_, member)| *member);
+    let Some(member) = known else {
+        let roots: Vec<_> = MEMBERS.iter().map(|(name, _)| *name).chain(RESERVED).collect();
+        let finding = Diagnostic::error(item.key_span, format!("`{}` is not a path in a notification", item.key));
+        item.cx.report(finding.one_of(root, &roots));
+        return None;
+    };
+    let rest: Vec<_> = segments.collect();
+    let fault = match (member, rest.is_empty()) {
+        (Member::Open, true) => "names no member of `data`",
+        (Member::Open, false) if rest.contains(&"") => "has an empty part",
+        (Member::Text | Member::Priority | Member::Texts, false) => "goes below a member that has nothing below it",
+        _ => return Some(member),
+    };
+    let finding = Diagnostic::error(item.key_span, format!("the path `{}` {fault}", item.key));
+    item.cx.report(match item.first_key() {
+        Some(below) if member == Member::Open => quote_path(finding, item.key, below),
+        _ => finding,
+    });
+    None
+}
+
+/// Explains that `data.status = ...` without quotes is a table to TOML, where a path was meant.
+fn quote_path(finding: Diagnostic, path: &str, below: &str) -> Diagnostic {
+    finding.help(format!("a path is written in quotes: \"{path}.{below}\""))
+}
+
+/// The keys of a condition that are no paths.
+const RESERVED: [&str; 5] = ["any", "all", "not", "during", "not_during"];
+
+fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
+    let known = OPERATORS.iter().find(|(word, _)| *word == item.key).map(|(_, operator)| *operator);
+    if known.is_none() {
+        let words: Vec<_> = OPERATORS.iter().map(|(word, _)| *word).collect();
+        let finding = Diagnostic::error(item.key_span, format!("`{}` is not an operator", item.key));
+        let finding = finding.one_of(item.key, &words);
+        item.cx.report(if item.is_table() { quote_path(finding, path, item.key) } else { finding });
+    }
+    known
+}
+
+/// The value that `operator` compares with, once it fits both the operator and the member.
+fn operand(item: Item<'_>, path: &str, member: Member, operator: Operator) -> Option<At<Value>> {
+    if !member.takes(operator) {
+        let word = OPERATORS.iter().find(|(_, known)| *known == operator).map_or("", |(word, _)| *word);
+        let finding = Diagnostic::error(item.key_span, format!("`{word}` does not fit `{path}`"));
+        item.cx.report(finding.help(format!("allowed are {}", quoted(&member.operators()))));
+        return None;
+    }
+    match operator {
+        Operator::Exists => item.boolean().map(|value| value.map(Value::Bool)),
+        Operator::In => {
+            let values = item.filled_list(|element| scalar(element, member))?;
+            Some(values.map(|values| values.into_iter().map(|value| value.value).collect()))
+        }
+        Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => {
+            let value = item.json()?;
+            if !value.is_number() {
+                item.mismatch("a number");
+                return None;
+            }
+            Some(value)
+        }
+        Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex => {
+            item.string().map(|text| text.map(Value::String))
+        }
+        Operator::Eq | Operator::Ne | Operator::AtLeast | Operator::Contains => scalar(item, member),
+    }
+}
+
+/// A single value that `member` can have.
+fn scalar(item: Item<'_>, member: Member) -> Option<At<Value>> {
+    match member {
+        Member::Priority => {
+            let choices = Priority::ALL.map(|priority| (priority.as_str(), priority));
+            item.choice(&choices).map(|priority| priority.map(|priority| Value::from(priority.as_str())))
+        }
+        Member::Text | Member::Texts => item.string().map(|text| text.map(Value::String)),
+        Member::Open if item.is_table() || item.is_array() => {
+            item.mismatch("a string, a number or a boolean");
+            None
+        }
+        Member::Open => item.json(),
+    }
+}

@@ -1,0 +1,168 @@
+//! From TOML to the configuration's types: every fault of every file, with its place.
+
+mod auth;
+mod channels;
+mod checks;
+mod condition;
+mod plugins;
+mod rules;
+mod server;
+mod windows;
+
+use std::path::Path;
+
+use super::context::Context;
+use super::table::{Item, Table, titled};
+use super::{
+    ApiKey, At, Broker, Channel, Config, Diagnostic, Invariant, Issuer, Limit, Named, Paths, Plugin, Policy, Rule,
+    Server, Span, Test, Type, Unmatched, Window,
+};
+
+/// What the files read so far declare. Files are added in any order, to the same effect.
+#[derive(Default)]
+pub(super) struct Parts {
+    unmatched: Option<At<Unmatched>>,
+    allow_empty: bool,
+    paths: Paths,
+    server: Server,
+    broker: Broker,
+    issuers: Named<Issuer>,
+    keys: Named<ApiKey>,
+    policies: Named<Policy>,
+    channels: Named<Channel>,
+    types: Named<Type>,
+    limits: Named<Limit>,
+    windows: Named<Window>,
+    plugins: Named<Plugin>,
+    rules: Vec<At<Rule>>,
+    /// Whether a rule is written, also one with faults.
+    has_rules: bool,
+    tests: Vec<At<Test>>,
+    invariants: Vec<At<Invariant>>,
+}
+
+const UNMATCHED: [(&str, Unmatched); 3] =
+    [("reject", Unmatched::Reject), ("drop", Unmatched::Drop), ("dead-letter", Unmatched::DeadLetter)];
+
+impl Parts {
+    /// Adds what one file declares.
+    pub(super) fn add(&mut self, root: &mut Table<'_>) {
+        if let Some(item) = singleton(root, "unmatched", "`unmatched`") {
+            // A wrong value is reported, and must not be called missing as well.
+            let fallback = At::new(Unmatched::Reject, item.span);
+            self.unmatched = Some(item.choice(&UNMATCHED).unwrap_or(fallback));
+        }
+        if let Some(item) = singleton(root, "allow_empty", "`allow_empty`") {
+            self.allow_empty = item.boolean().is_some_and(|allow| allow.value);
+        }
+        section(root, "paths", "[paths]", &mut self.paths, server::paths);
+        section(root, "server", "[server]", &mut self.server, server::server);
+        section(root, "broker", "[broker]", &mut self.broker, server::broker);
+        if let Some(mut auth) = root.optional("auth").and_then(|item| item.table("[auth]")) {
+            named(&mut auth, "issuers", "[auth.issuers.*]", &mut self.issuers, auth::issuer);
+            named(&mut auth, "keys", "[auth.keys.*]", &mut self.keys, auth::key);
+        }
+        named(root, "policies", "[policies.*]", &mut self.policies, auth::policy);
+        named(root, "channels", "[channels.*]", &mut self.channels, channels::channel);
+        named(root, "types", "[types.*]", &mut self.types, channels::type_);
+        named(root, "limits", "[limits.*]", &mut self.limits, channels::limit);
+        named(root, "windows", "[windows.*]", &mut self.windows, windows::window);
+        named(root, "plugins", "[plugins.*]", &mut self.plugins, plugins::plugin);
+        self.has_rules |= root.optional("rules").is_some_and(|rules| !rules.is_empty_array());
+        listed(root, "rules", "[[rules]]", &mut self.rules, rules::rule);
+        listed(root, "tests", "[[tests]]", &mut self.tests, checks::test);
+        listed(root, "invariants", "[[invariants]]", &mut self.invariants, checks::invariant);
+    }
+
+    /// The configuration, once every file is added; `main` is the first of them.
+    pub(super) fn finish(self, cx: &Context, main: &Path) -> Option<Config> {
+        let main_start = Span::default();
+        if !self.has_rules && !self.allow_empty {
+            let finding = Diagnostic::error(main_start, "there is no rule, so nothing would be routed");
+            cx.report(finding.help("declare a [[rules]], or write `allow_empty = true` if this is meant"));
+        }
+        let Some(unmatched) = self.unmatched else {
+            let message = "`unmatched` is missing: it says what happens to a notification that no rule matches";
+            let help = "write one of `reject`, `drop`, `dead-letter`, such as `unmatched = \"reject\"`";
+            cx.report(Diagnostic::error(main_start, message).help(help));
+            return None;
+        };
+        let folder = main.parent().unwrap_or(Path::new(""));
+        let Paths { schemas, plugins } = self.paths;
+        Some(Config {
+            unmatched,
+            paths: Paths { schemas: folder.join(schemas), plugins: folder.join(plugins) },
+            server: self.server,
+            broker: self.broker,
+            issuers: self.issuers,
+            keys: self.keys,
+            policies: self.policies,
+            channels: self.channels,
+            types: self.types,
+            limits: self.limits,
+            windows: self.windows,
+            plugins: self.plugins,
+            rules: self.rules,
+            tests: self.tests,
+            invariants: self.invariants,
+        })
+    }
+}
+
+/// A key that all files together may have once.
+fn singleton<'a>(root: &mut Table<'a>, key: &'static str, title: &'static str) -> Option<Item<'a>> {
+    let item = root.optional(key)?;
+    root.cx.declare(title.to_owned(), item.key_span);
+    Some(item)
+}
+
+/// A section that all files together may have once.
+fn section<T>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    title: &'static str,
+    section: &mut T,
+    lower: fn(&mut Table<'_>) -> T,
+) {
+    if let Some(mut table) = singleton(root, key, title).and_then(|item| item.table(title)) {
+        *section = lower(&mut table);
+    }
+}
+
+/// A section of tables that the operator names.
+fn named<T>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    title: &'static str,
+    declared: &mut Named<T>,
+    lower: fn(&mut Table<'_>) -> Option<T>,
+) {
+    let Some(mut section) = root.optional(key).and_then(|item| item.table(title)) else { return };
+    for item in section.entries() {
+        section.cx.declare(titled(title, item.key), item.key_span);
+        let name = item.key_name();
+        let value = item.named_table(title).and_then(|mut table| lower(&mut table));
+        if let (Some(name), Some(value)) = (name, value) {
+            declared.insert(name, At::new(value, item.key_span));
+        }
+    }
+}
+
+/// An array of tables.
+fn listed<T>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    title: &'static str,
+    declared: &mut Vec<At<T>>,
+    lower: fn(&mut Table<'_>) -> Option<T>,
+) {
+    let Some(item) = root.optional(key) else { return };
+    if !item.is_array() {
+        item.mismatch(&format!("an array of tables, each written {title}"));
+        return;
+    }
+    for item in item.elements().unwrap_or_default() {
+        let value = item.table(title).and_then(|mut table| lower(&mut table));
+        declared.extend(value.map(|value| At::new(value, item.span)));
+    }
+}

@@ -1,0 +1,151 @@
+//! Whole files: fixtures with their expected reports, and the reference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::load::load_recording;
+use super::{Colour, Config, load};
+
+/// Set to write the reports of `tests/config/bad` instead of comparing them.
+const BLESS: &str = "UPDATE";
+
+fn toml_files(folder: &str) -> Vec<PathBuf> {
+    // Tests run in the folder of the package, so paths in reports are relative to it.
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|it| it == "toml")).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn good_files_load_without_findings() {
+    for path in toml_files("tests/config/good") {
+        let loaded = load(&path);
+        assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
+        assert!(loaded.config.is_some());
+    }
+}
+
+#[test]
+fn bad_files_are_refused_with_the_expected_report() {
+    let bless = std::env::var_os(BLESS).is_some();
+    let mut wrong = String::new();
+    for path in toml_files("tests/config/bad") {
+        let report = load(&path).diagnostics.to_string();
+        let expected = path.with_extension("stderr");
+        if bless {
+            fs::write(&expected, &report).unwrap();
+        } else if report != fs::read_to_string(&expected).unwrap_or_default() {
+            wrong += &format!("{}\n{report}\n", expected.display());
+        }
+    }
+    assert!(wrong.is_empty(), "other reports than expected; {BLESS}=1 writes them:\n{wrong}");
+}
+
+#[test]
+fn no_report_shows_a_literal_secret() {
+    for path in toml_files("tests/config/bad") {
+        assert!(!load(&path).diagnostics.render(Colour::Ansi).contains("hunter2"), "{}", path.display());
+    }
+}
+
+/// Puts `text` into `folder` as the main file, with the key files that the reference names.
+fn reference_in(folder: &Path, text: &str) -> PathBuf {
+    let secrets = folder.join("secrets");
+    fs::create_dir_all(&secrets).unwrap();
+    fs::write(secrets.join("partner.pem"), "-----BEGIN PUBLIC KEY-----").unwrap();
+    fs::write(secrets.join("company.jwks.json"), "{}").unwrap();
+    fs::write(secrets.join("orders-service.sha256"), "0".repeat(64)).unwrap();
+    let path = folder.join("reference.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn loaded(path: &Path) -> Config {
+    let loaded = load(path);
+    assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
+    loaded.config.unwrap()
+}
+
+#[test]
+fn the_reference_has_every_key_that_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string("config/reference.toml").unwrap();
+    let (loaded, asked) = load_recording(&reference_in(folder.path(), &text));
+    assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
+    // The comments tell of this one: a test cannot set a variable of its own process without harm to others.
+    let in_comments = [("a secret's table", "env")];
+    let missing: Vec<_> = asked.iter().filter(|(_, place)| place.is_none()).map(|(asked, _)| *asked).collect();
+    assert_eq!(missing, in_comments);
+}
+
+#[test]
+fn the_reference_without_its_default_lines_means_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string("config/reference.toml").unwrap();
+    let whole = loaded(&reference_in(folder.path(), &text));
+    let (defaults, kept): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.ends_with("# default"));
+    assert!(defaults.len() > 30, "{defaults:?}");
+    assert_eq!(loaded(&reference_in(folder.path(), &kept.join("\n"))), whole);
+}
+
+#[test]
+fn secrets_come_from_the_environment_and_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fanfare.toml");
+    // Every process has this variable.
+    let text = "unmatched = 'drop'\nallow_empty = true\nbroker.url = { env = 'PATH' }\n\
+                auth.keys.a.sha256 = { file = 'a' }\nauth.keys.b.sha256 = { file = 'b', create = true }\n";
+    fs::write(&path, text).unwrap();
+    fs::write(folder.path().join("a"), format!("{}\r\n", "0".repeat(64))).unwrap();
+    let config = loaded(&path);
+    assert_eq!(config.broker.url.expose(), std::env::var("PATH").unwrap());
+    assert_eq!(config.keys["a"].sha256.expose(), "0".repeat(64));
+    let created = fs::read_to_string(folder.path().join("b")).unwrap();
+    assert_eq!(config.keys["b"].sha256.expose(), created.trim_end());
+    assert_eq!(loaded(&path), config, "it is created once");
+}
+
+#[test]
+fn order_and_files_do_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let limit = |name: &str| format!("[limits.{name}]\nkey = '{{principal}}'\nrate = '1/s'\n");
+    let head = "unmatched = 'drop'\nallow_empty = true\n";
+    fs::create_dir(at("conf.d")).unwrap();
+    fs::write(at("one.toml"), [head, &limit("a"), &limit("b")].concat()).unwrap();
+    fs::write(at("two.toml"), [head, "include = ['conf.d/*.toml', 'conf.d/b.toml', '*.toml']\n"].concat()).unwrap();
+    fs::write(at("conf.d/a.toml"), limit("a")).unwrap();
+    fs::write(at("conf.d/b.toml"), limit("b")).unwrap();
+    fs::write(at("conf.d/.#b.toml"), "not TOML, as an editor's lock").unwrap();
+    let whole = loaded(&at("one.toml"));
+    fs::remove_file(at("one.toml")).unwrap();
+    let split = load(&at("two.toml"));
+    assert_eq!(split.config, Some(whole), "{}", split.diagnostics);
+    let inputs = [at(""), at("conf.d"), at("conf.d/a.toml"), at("conf.d/b.toml"), at("two.toml")];
+    assert_eq!(split.inputs, inputs);
+}
+
+#[test]
+fn the_hash_is_of_the_content_and_not_of_the_place() {
+    let hash_of = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fanfare.toml");
+        fs::write(&path, ["include = ['conf.d/*.toml']\n", text].concat()).unwrap();
+        fs::create_dir(folder.path().join("conf.d")).unwrap();
+        fs::write(folder.path().join("conf.d/a.toml"), "").unwrap();
+        load(&path).hash
+    };
+    assert_eq!(hash_of("unmatched = 'drop'"), hash_of("unmatched = 'drop'"));
+    assert_ne!(hash_of("unmatched = 'drop'"), hash_of("unmatched = 'reject'"));
+}
+
+#[test]
+fn a_missing_file_is_an_input_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fanfare.toml");
+    let loaded = load(&path);
+    assert!(loaded.config.is_none());
+    assert!(loaded.diagnostics.to_string().starts_with("error: cannot read `"), "{}", loaded.diagnostics);
+    assert_eq!(loaded.inputs, [path]);
+}
