@@ -19,12 +19,12 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Action, Credential, Permit, Principal, TokenCache};
+use crate::auth::{Action, AuthError, Credential, Permit, Principal, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
 use crate::config::{EventName, Server};
 use crate::hub::{Hello, Hub, Lease, Reader, Start, Subscription};
-use crate::limits::{RateLimiter, Remaining};
-use crate::notification::{ChannelName, Draft, Notification};
+use crate::limits::{KeyFields, RateLimiter, Remaining};
+use crate::notification::{ChannelName, Draft, Name, Notification};
 use crate::plugins::Breakers;
 use crate::snapshot::{Decision, Delivery, Live, Snapshot, evaluate};
 use crate::stream::{History, MAX_CHANNELS, Message};
@@ -118,7 +118,7 @@ impl Pipeline {
         let result = self.decide_and_send(submission).await;
         if submission.mode == Mode::Publish {
             let reason = result.as_ref().map_or_else(PublishError::reason, |receipt| receipt.reason);
-            self.metrics.notification(reason);
+            self.metrics.ended(reason.code());
         }
         result
     }
@@ -132,7 +132,7 @@ impl Pipeline {
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
         let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
         let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode)?;
-        snapshot.schemas.validate(&draft.type_name, &draft).map_err(PublishError::Invalid)?;
+        let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
         let notification = Arc::new(Notification::accept(draft, now));
         let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
         let decision = evaluate(&snapshot, &notification, now, &mut serving);
@@ -155,21 +155,25 @@ impl Pipeline {
     ) -> Result<(Permit, Option<Remaining>), PublishError> {
         let spec = snapshot.types.get(&draft.type_name);
         let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, &draft.type_name))?;
-        self.metrics.received(&draft.type_name);
+        self.metrics.received(draft.type_name.as_str());
         let action = Action::Publish(&draft.type_name);
         let permit = spec.publish.authorize(producer, &[], action).map_err(PublishError::Forbidden)?;
         let Some(quota) = &spec.limit else { return Ok((permit, None)) };
-        let key = quota.key(&producer.id, draft);
+        let key = quota.key(&KeyFields {
+            principal: &producer.id,
+            type_name: draft.type_name.as_str(),
+            user_id: draft.user_id(),
+            source: draft.source(),
+        });
         let now = Instant::now().into_std();
-        let remaining = match mode {
-            Mode::Publish => self.limiter.take(quota, &key, now),
-            Mode::DryRun => Ok(self.limiter.peek(quota, &key, now)),
-        };
+        if mode == Mode::DryRun {
+            return Ok((permit, Some(self.limiter.peek(quota, &key, now).map_err(PublishError::Limited)?)));
+        }
         let limited = |limited| {
-            self.metrics.limited(quota.name());
+            self.metrics.limit_exceeded(quota.name().as_str());
             PublishError::Limited(limited)
         };
-        Ok((permit, Some(remaining.map_err(limited)?)))
+        Ok((permit, Some(self.limiter.take(quota, &key, now).map_err(limited)?)))
     }
 
     async fn send(
@@ -253,17 +257,17 @@ impl Pipeline {
         snapshot: &Snapshot,
         credential: Option<&Credential>,
         now: Timestamp,
-    ) -> Result<Principal, crate::auth::AuthError> {
-        snapshot.authenticator.authenticate_cached(&self.tokens, credential, now)
+    ) -> Result<Arc<Principal>, AuthError> {
+        snapshot.authenticator.authenticate_cached(credential, &self.tokens, now)
     }
 
     /// After a swap: ends streams whose grant is gone, forgets state of what is no longer declared. Returns how many
     /// streams were ended.
     pub fn settle(&self) -> usize {
         let snapshot = self.live.load();
-        self.limiter.prune(&snapshot.quotas);
+        self.limiter.prune(&snapshot.quotas, Instant::now().into_std());
         self.breakers.prune(&snapshot.plugins);
-        self.metrics.declare_types(snapshot.types.keys());
+        self.metrics.declare_types(snapshot.types.keys().map(Name::as_str));
         let now = Timestamp::now();
         self.hub.retain(|subscriber| {
             let principal = subscriber.principal();
@@ -291,11 +295,7 @@ impl Pipeline {
 }
 
 /// The channels that a request means: those it names, sorted and each once, or the defaults of its principal.
-fn requested(
-    snapshot: &Snapshot,
-    subscriber: &Principal,
-    named: &[String],
-) -> Result<Vec<ChannelName>, AttachError> {
+fn requested(snapshot: &Snapshot, subscriber: &Principal, named: &[String]) -> Result<Vec<ChannelName>, AttachError> {
     let mut channels = named.iter().map(|text| text.parse()).collect::<Result<Vec<ChannelName>, _>>();
     let channels = channels.as_mut().map_err(|error| AttachError::BadChannel(error.clone()))?;
     if channels.is_empty() {

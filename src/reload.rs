@@ -114,9 +114,12 @@ impl Reloader {
             }
             Err(panic) => self.keep(format!("error: the configuration could not be compiled: {panic}\n")),
         };
-        let metrics = &self.pipeline.metrics;
-        metrics.reloaded(report.result.as_str(), report.result != ReloadResult::Failed, Timestamp::now());
-        metrics.revision(self.pipeline.live.revision().metric());
+        match report.result {
+            ReloadResult::Failed => self.pipeline.metrics.config_refused(),
+            ReloadResult::Applied | ReloadResult::Unchanged => {
+                self.pipeline.metrics.config_loaded(report.revision.as_bytes(), Timestamp::now());
+            }
+        }
         log(&report);
         report
     }

@@ -60,6 +60,24 @@ impl Grant {
         }
     }
 
+    /// Whether it asks that a claim equal this placeholder and nothing else.
+    pub(super) fn is_own(&self, placeholder: &str) -> bool {
+        matches!(self, Self::Claim(ClaimGrant { test: Test::Equals(text), .. }) if text.is_only(placeholder))
+    }
+
+    /// The value that the placeholder must have for the entry to admit `principal`, if one claim says so.
+    pub(super) fn own_value(&self, principal: &Principal, placeholder: &str) -> Option<String> {
+        let (Self::Claim(grant), Proof::Token { issuer, claims }) = (self, &principal.proof) else { return None };
+        if !self.is_own(placeholder) || grant.issuer.as_ref().is_some_and(|wanted| wanted != issuer) {
+            return None;
+        }
+        match claim_at(claims, &grant.path)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     /// Every text that may hold placeholders.
     pub(super) fn templates(&self) -> &[Template] {
         match self {

@@ -79,6 +79,8 @@ pub enum Action<'a> {
     Publish(&'a TypeName),
     /// Subscribe to a channel.
     Subscribe(&'a ChannelName),
+    /// Use the admin listener.
+    Administer,
 }
 
 impl fmt::Display for Action<'_> {
@@ -86,6 +88,7 @@ impl fmt::Display for Action<'_> {
         match self {
             Self::Publish(type_name) => write!(f, "publish `{type_name}`"),
             Self::Subscribe(channel) => write!(f, "subscribe to `{channel}`"),
+            Self::Administer => f.write_str("administer the server"),
         }
     }
 }

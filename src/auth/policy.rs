@@ -132,6 +132,19 @@ impl Policy {
         self.grants.iter().flat_map(Grant::templates).flat_map(Template::placeholders).collect()
     }
 
+    /// The value of a placeholder that is the principal's own: that of a claim which must equal the placeholder
+    /// alone, as `{ claim = "sub", equals = "{user}" }` says whose channel `user.{user}` is.
+    #[must_use]
+    pub fn own_value(&self, principal: &Principal, placeholder: &str) -> Option<String> {
+        self.grants.iter().find_map(|grant| grant.own_value(principal, placeholder))
+    }
+
+    /// Whether [`Policy::own_value`] can say what a placeholder stands for.
+    #[must_use]
+    pub fn has_own_value(&self, placeholder: &str) -> bool {
+        self.grants.iter().any(|grant| grant.is_own(placeholder))
+    }
+
     /// Whether `principal` may do `action`; `captures` are the values of the placeholders in the channel's pattern.
     ///
     /// # Errors

@@ -52,6 +52,14 @@ impl Template {
         })
     }
 
+    /// Whether it is this placeholder and nothing else.
+    #[must_use]
+    pub fn is_only(&self, placeholder: &str) -> bool {
+        let text = |part: &&Part| **part != Part::Text("".into());
+        let mut parts = self.0.iter().filter(text);
+        parts.next() == Some(&Part::Placeholder(placeholder.into())) && parts.next().is_none()
+    }
+
     /// The text with each placeholder replaced by its value.
     ///
     /// # Errors

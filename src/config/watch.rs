@@ -32,6 +32,12 @@ pub struct Watcher {
     warned: bool,
 }
 
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watcher").field("inputs", &self.inputs).field("poll", &self.poll).finish_non_exhaustive()
+    }
+}
+
 impl Watcher {
     /// How often [`Watcher::changed`] returns without any event, unless a test says otherwise.
     pub const POLL: Duration = Duration::from_secs(5);

@@ -18,7 +18,7 @@ use crate::auth::{Action, Credential};
 use crate::notification::{Draft, Notification, Reason};
 use crate::pipeline::PublishError;
 use crate::reload::ReloadResult;
-use crate::snapshot::{explain as explain_decision, explanation_to_json};
+use crate::snapshot;
 
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
 pub(super) async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
@@ -43,7 +43,14 @@ fn authorize(context: &Context, credential: Option<&Credential>) -> Result<(), P
 
 /// `GET /metrics`: the Prometheus text format.
 pub(super) async fn metrics(State(context): State<Context>) -> Response {
-    let mut response = context.pipeline.metrics.encode().into_response();
+    let encoded = context.pipeline.metrics.encode();
+    let mut response = match encoded {
+        Ok(text) => text.into_response(),
+        Err(error) => {
+            let detail = format!("the metrics cannot be written: {error}");
+            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response();
+        }
+    };
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);
     response
@@ -92,7 +99,7 @@ pub(super) async fn explain(
     let snapshot = context.pipeline.live.load();
     let now = Timestamp::now();
     let draft = Draft::parse(&body).map_err(PublishError::Malformed)?;
-    snapshot.schemas.validate(&draft.type_name, &draft).map_err(PublishError::Invalid)?;
+    let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
     let notification = Arc::new(Notification::accept(draft, now));
-    Ok(Json(explanation_to_json(&explain_decision(&snapshot, &notification, now))))
+    Ok(Json(snapshot::explain(&snapshot, &notification, now).to_json()))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::auth::AuthError;
 use crate::hub::CloseReason;
-use crate::limits::{Limited, Remaining};
+use crate::limits::Limited;
 use crate::notification::{Reason, Violation};
 use crate::pipeline::{AttachError, PublishError};
 use crate::snapshot::{NotSubscribable, Refusal};
@@ -83,9 +83,7 @@ impl From<PublishError> for Problem {
         let plain = |status| Self::new(status, code, error.to_string());
         match error {
             PublishError::Unauthenticated(error) => error.into(),
-            PublishError::Malformed(errors) => {
-                Self { errors, ..Self::of(StatusCode::BAD_REQUEST, Reason::Malformed) }
-            }
+            PublishError::Malformed(errors) => Self { errors, ..Self::of(StatusCode::BAD_REQUEST, Reason::Malformed) },
             PublishError::Invalid(errors) => {
                 Self { errors, ..Self::of(StatusCode::UNPROCESSABLE_ENTITY, Reason::Invalid) }
             }
@@ -112,7 +110,8 @@ impl From<PublishError> for Problem {
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         // RFC 6750: what was wrong with the token, for clients that look for it there.
-        let challenge = format!("Bearer realm=\"fanfare\", error=\"invalid_token\", error_description=\"{}\"", error.code());
+        let challenge =
+            format!("Bearer realm=\"fanfare\", error=\"invalid_token\", error_description=\"{}\"", error.code());
         Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthenticated.code(), error.to_string())
             .header(header::WWW_AUTHENTICATE, challenge)
     }
@@ -126,7 +125,9 @@ impl From<AttachError> for Problem {
             AttachError::NoChannel => plain(StatusCode::BAD_REQUEST, "no_channel"),
             AttachError::TooManyChannels(_) => plain(StatusCode::BAD_REQUEST, "too_many_channels"),
             AttachError::BadChannel(_) => plain(StatusCode::BAD_REQUEST, "bad_channel"),
-            AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => plain(StatusCode::NOT_FOUND, "unknown_channel"),
+            AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => {
+                plain(StatusCode::NOT_FOUND, "unknown_channel")
+            }
             AttachError::NotSubscribable(NotSubscribable::Denied(denied)) => {
                 Self { why: denied.why.clone(), ..plain(StatusCode::FORBIDDEN, Reason::Forbidden.code()) }
             }
@@ -155,7 +156,7 @@ pub(super) struct SoftRefusal {
 impl From<&AttachError> for SoftRefusal {
     fn from(error: &AttachError) -> Self {
         let (reason, passing, retry) = match error {
-            AttachError::Unauthenticated(AuthError::Expired { .. }) => (CloseReason::TokenExpired, true, 5),
+            AttachError::Unauthenticated(AuthError::Expired(_)) => (CloseReason::TokenExpired, true, 5),
             AttachError::Unauthenticated(_) => (CloseReason::Unauthenticated, false, 5),
             AttachError::NoChannel | AttachError::TooManyChannels(_) | AttachError::BadChannel(_) => {
                 (CloseReason::BadRequest, false, 5)
@@ -171,16 +172,15 @@ impl From<&AttachError> for SoftRefusal {
 }
 
 fn rate_limited(problem: Problem, limited: &Limited) -> Problem {
-    let mut headers = problem.headers.clone();
-    rate_limit_fields(&mut headers, &limited.remaining());
-    Problem { headers, ..problem }.retry_after(limited.retry_after)
+    let mut problem = problem.header(header::RETRY_AFTER, limited.retry_after_seconds().to_string());
+    rate_limit_fields(&mut problem.headers, &limited.policy_field, &limited.field());
+    problem
 }
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
-pub(super) fn rate_limit_fields(headers: &mut HeaderMap, remaining: &Remaining) {
-    let fields = [("ratelimit-policy", remaining.policy_field()), ("ratelimit", remaining.field())];
-    for (name, value) in fields {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+pub(super) fn rate_limit_fields(headers: &mut HeaderMap, policy: &str, state: &str) {
+    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", state)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
     }

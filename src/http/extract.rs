@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 
 use super::error::Problem;
 use crate::auth::Credential;
-use crate::telemetry::Traceparent;
+use crate::telemetry::TraceParent;
 
 /// Longest idempotency key.
 const MAX_KEY: usize = 255;
@@ -46,5 +46,6 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
 /// The trace that the caller is part of, for the log.
 pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
-    Traceparent::parse(value).map(|parent| parent.trace_id())
+    let parent: TraceParent = value.parse().ok()?;
+    Some(format!("{:032x}", parent.trace_id))
 }

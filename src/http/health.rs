@@ -18,8 +18,6 @@ pub(super) async fn ready(State(context): State<Context>) -> (StatusCode, Json<V
     let revision = context.pipeline.live.revision().to_string();
     match context.pipeline.readiness() {
         Ok(()) => (StatusCode::OK, Json(json!({"ready": true, "revision": revision}))),
-        Err(why) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "why": why, "revision": revision})))
-        }
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "why": why, "revision": revision}))),
     }
 }

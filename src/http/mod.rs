@@ -79,7 +79,7 @@ async fn count(context: axum::extract::State<Context>, request: Request, next: N
     let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("other", axum::extract::MatchedPath::as_str);
-    context.pipeline.metrics.request(route, response.status().as_u16());
+    context.pipeline.metrics.http_request(route, response.status().as_u16());
     response
 }
 

@@ -50,14 +50,14 @@ pub(super) async fn one(
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|_| {
-        context.pipeline.metrics.notification(Reason::BodyTooLarge);
+        context.pipeline.metrics.ended(Reason::BodyTooLarge.code());
     })?;
     let submission = Submission { credential: credential.as_ref(), body: &body, idempotency_key, mode };
     let receipt = accept(&context, submission, &headers).await?;
     let status = if mode == Mode::DryRun { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = (status, Json(receipt.to_json())).into_response();
     if let Some(remaining) = &receipt.remaining {
-        rate_limit_fields(response.headers_mut(), remaining);
+        rate_limit_fields(response.headers_mut(), &remaining.policy_field, &remaining.field());
     }
     Ok(response)
 }

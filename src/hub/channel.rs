@@ -146,7 +146,12 @@ impl LocalChannel {
     }
 
     /// Shows `each` what follows `at`, until it returns false or nothing is left, and says where that ended.
-    pub(super) fn pull(&self, lane: Lane, mut at: Position, mut each: impl FnMut(&Message, Position) -> bool) -> (Position, Pulled) {
+    pub(super) fn pull(
+        &self,
+        lane: Lane,
+        mut at: Position,
+        mut each: impl FnMut(&Message, Position) -> bool,
+    ) -> (Position, Pulled) {
         let streams = self.streams.read();
         let Streams::Open(rings) = &*streams else { return (at, Pulled::UpToDate) };
         loop {

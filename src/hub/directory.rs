@@ -171,7 +171,7 @@ impl Hub {
     /// [`TooManyStreams`] when the principal has its share.
     pub(super) fn register(
         &self,
-        principal: Principal,
+        principal: Arc<Principal>,
         leases: &[Lease],
         kill: CancellationToken,
     ) -> Result<Registration, TooManyStreams> {

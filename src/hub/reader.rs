@@ -90,7 +90,13 @@ enum Reading {
     Idle,
     Pending(usize, Lane, PageFuture),
     /// A page in the midst of being staged. `moved`: it leads further than where the reader stood.
-    Page { index: usize, lane: Lane, end: Position, moved: bool, records: std::vec::IntoIter<Record> },
+    Page {
+        index: usize,
+        lane: Lane,
+        end: Position,
+        moved: bool,
+        records: std::vec::IntoIter<Record>,
+    },
 }
 
 impl std::fmt::Debug for Reading {
@@ -107,7 +113,7 @@ impl std::fmt::Debug for Reading {
 #[derive(Debug)]
 pub struct Subscription {
     /// Who listens.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// To what.
     pub leases: Box<[Lease]>,
     /// From where on.
@@ -360,7 +366,12 @@ impl Stream {
         let channel = lease.channel();
         let Some(head) = channel.head(lane) else {
             // Not reached: a lease is given out once its channel is open.
-            return Self { at: Position::new(crate::stream::Epoch::from_bits(0), 0), state: State::Behind, quiet: true, news: false };
+            return Self {
+                at: Position::new(crate::stream::Epoch::from_bits(0), 0),
+                state: State::Behind,
+                quiet: true,
+                news: false,
+            };
         };
         let at = match start {
             Start::Live | Start::Unreadable => None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::notification::ChannelName;
-use crate::stream::{Gap, GapReason, Lane, Message};
+use crate::stream::{Gap, Lane, Message};
 
 /// The comment that keeps a connection alive. One line and no blank one: some clients take `:\n\n` for an
 /// empty message.
@@ -95,15 +95,20 @@ impl Bye {
 ///
 /// An `EventSource` gives up for good on any status but 200, so what may pass is told inside a stream that ends.
 #[must_use]
-pub fn refusal(bye: &Bye, detail: &str) -> Vec<u8> {
+pub fn refusal(bye: &Bye, detail: &str, id: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let data = json!({"code": bye.reason.code(), "detail": detail, "retry": bye.retry.as_millis() as u64});
     event(&mut frame, Some("bye"), Some(bye.retry), data.to_string().as_bytes());
-    frame.push(b'\n');
+    if id.is_empty() {
+        // No id keeps the cursor that the client has.
+        frame.push(b'\n');
+    } else {
+        end_with_id(&mut frame, |out| out.extend_from_slice(id));
+    }
     frame
 }
 
-/// Appends an event without its end: [`end`] or [`end_with_id`] must follow.
+/// Appends an event without its end: [`end_with_id`] must follow.
 pub(super) fn event(out: &mut Vec<u8>, name: Option<&str>, retry: Option<Duration>, data: &[u8]) {
     if let Some(name) = name {
         out.extend_from_slice(b"event: ");
@@ -136,13 +141,10 @@ pub(super) fn end_with_id(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 pub(super) fn gap(channel: &ChannelName, lane: Lane, gap: &Gap) -> (&'static str, Value) {
     let reason = gap.reason.as_str();
     match gap.range {
-        Some((from, to)) => {
-            ("gap", json!({"channel": channel.as_str(), "lane": lane.as_str(), "reason": reason, "from": from, "to": to}))
-        }
+        Some((from, to)) => (
+            "gap",
+            json!({"channel": channel.as_str(), "lane": lane.as_str(), "reason": reason, "from": from, "to": to}),
+        ),
         None => ("reset", json!({"channel": channel.as_str(), "lane": lane.as_str(), "reason": reason})),
     }
 }
-
-/// Every reason for a gap, for metrics.
-pub(super) const GAP_REASONS: [GapReason; 4] =
-    [GapReason::Trimmed, GapReason::UnknownEpoch, GapReason::Diverged, GapReason::Lagged];

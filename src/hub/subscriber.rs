@@ -24,7 +24,7 @@ const BYE: u32 = 1 << 31;
 #[derive(Debug)]
 pub struct Subscriber {
     shard: usize,
-    principal: Principal,
+    principal: Arc<Principal>,
     channels: Box<[Arc<LocalChannel>]>,
     /// What the writer has to look at; see [`News`].
     news: AtomicU32,
@@ -62,7 +62,7 @@ impl News {
 impl Subscriber {
     pub(super) fn new(
         shard: usize,
-        principal: Principal,
+        principal: Arc<Principal>,
         channels: Box<[Arc<LocalChannel>]>,
         clock: Clock,
         kill: CancellationToken,

@@ -106,6 +106,12 @@ impl Draft {
     pub fn user_id(&self) -> Option<&str> {
         self.members.get("userId").and_then(Value::as_str)
     }
+
+    /// `source`, what it comes from.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.members.get("source").and_then(Value::as_str)
+    }
 }
 
 /// The members under check and the faults found so far.

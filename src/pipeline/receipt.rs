@@ -81,9 +81,7 @@ impl Receipt {
             let position = sent.position.map(|position| position.to_string());
             json!({"channel": sent.channel.as_str(), "lane": sent.lane.as_str(), "position": position})
         };
-        let dropped = |dropped: &Dropped| {
-            json!({"rule": dropped.rule.as_str(), "reason": dropped.reason, "because": dropped.because.code()})
-        };
+        let dropped = |dropped: &Dropped| json!({"rule": dropped.rule.as_str(), "reason": dropped.reason, "because": dropped.because.code()});
         json!({
             "id": self.id.to_string(),
             "outcome": self.reason.outcome().as_str(),

@@ -24,16 +24,20 @@ impl<'a> Serving<'a> {
 impl Observer for Serving<'_> {
     fn matched(&mut self, rule: &Rule) {
         if self.mode == Mode::Publish {
-            self.metrics.rule_matched(&rule.name);
+            self.metrics.rule_matched(rule.name.as_str());
         }
     }
 
     fn may_run(&mut self, plugin: &Plugin) -> bool {
-        self.breakers.allow(plugin, Instant::now().into_std())
+        let allowed = self.breakers.allow(plugin, Instant::now().into_std());
+        if !allowed {
+            self.metrics.plugin_rested(plugin.name().as_str());
+        }
+        allowed
     }
 
     fn ran(&mut self, rule: &Rule, plugin: &Plugin, run: &Run) {
-        self.metrics.plugin_ran(plugin.name(), run.verdict.as_str(), run.elapsed);
+        self.metrics.plugin_ran(plugin.name().as_str(), run.verdict.as_str(), run.elapsed);
         if self.breakers.record(plugin, &run.verdict, Instant::now().into_std()) {
             tracing::warn!(plugin.name = %plugin.name(), rule.name = %rule.name,
                 "plugin `{}` keeps failing and is not called for a while: {:?}", plugin.name(), run.verdict);

@@ -68,6 +68,18 @@ pub enum Verdict {
     Failed(Failure),
 }
 
+impl Verdict {
+    /// The name used in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop(_) => "drop",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// Why a filter came to no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

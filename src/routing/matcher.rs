@@ -240,6 +240,20 @@ impl fmt::Display for Matcher {
     }
 }
 
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field { path, wanted, saw: Some(saw) } => write!(f, "{path} is {saw}, wanted {wanted}"),
+            Self::Field { path, wanted, saw: None } => write!(f, "{path} is missing, wanted {wanted}"),
+            Self::NoneOf(first) => write!(f, "none of the alternatives: {first}"),
+            Self::Negated(condition) => write!(f, "wanted not: {condition}"),
+            Self::Window { name, open: true } => write!(f, "window {name} is open"),
+            Self::Window { name, open: false } => write!(f, "window {name} is closed"),
+            Self::Never => f.write_str("never true for this type"),
+        }
+    }
+}
+
 impl Field {
     /// Compiles one test of one field. The configuration has checked that the value fits the operator.
     ///

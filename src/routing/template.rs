@@ -3,6 +3,8 @@
 //! A placeholder fills exactly one [`Segment`], whose alphabet has no dot, so no value can make a rule reach a
 //! channel that its author did not write.
 
+use std::fmt;
+
 use serde_json::Value;
 use smallvec::SmallVec;
 
@@ -78,6 +80,15 @@ impl Pattern {
         segments.next().is_none().then_some(captures)
     }
 
+    /// The channel that it names with `value` in each placeholder; none when a value is missing or no segment.
+    pub fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Option<ChannelName> {
+        let segments = self.parts.iter().map(|part| match part {
+            Part::Literal(segment) => Some(segment.as_str().to_owned()),
+            Part::Placeholder(name) => value(name).filter(|value| value.parse::<Segment>().is_ok()),
+        });
+        segments.collect::<Option<Vec<_>>>()?.join(".").parse().ok()
+    }
+
     /// Whether one channel name could fit both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
@@ -86,6 +97,19 @@ impl Pattern {
                 (Part::Literal(mine), Part::Literal(theirs)) => mine == theirs,
                 _ => true,
             })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.parts.iter().enumerate() {
+            let dot = if index == 0 { "" } else { "." };
+            match part {
+                Part::Literal(segment) => write!(f, "{dot}{}", segment.as_str())?,
+                Part::Placeholder(name) => write!(f, "{dot}{{{name}}}")?,
+            }
+        }
+        Ok(())
     }
 }
 

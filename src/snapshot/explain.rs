@@ -1,12 +1,14 @@
 //! Why a notification goes where it goes: every rule that was tried, and what decided.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::{Decision, Observer, Snapshot, evaluate};
-use crate::notification::{ChannelName, Notification};
-use crate::plugins::{Plugin, Run};
+use super::{Decision, Dropped, Observer, Refusal, Snapshot, evaluate};
+use crate::notification::{ChannelName, Name, Notification, Reason};
+use crate::plugins::{Plugin, Run, Verdict};
 use crate::routing::{ChannelSpec, Facts, Mismatch, Rule};
 
 /// A decision and the way to it.
@@ -42,6 +44,81 @@ pub fn explain(snapshot: &Snapshot, notification: &Arc<Notification>, now: Times
     let mut steps = Steps(Vec::new());
     let decision = evaluate(snapshot, notification, now, &mut steps);
     Explanation { steps: steps.0, decision }
+}
+
+impl Explanation {
+    /// The explanation as the admin listener answers it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let dropped = |dropped: &Dropped| json!({"rule": dropped.rule.as_str(), "reason": dropped.reason});
+        let decision = &self.decision;
+        json!({
+            "outcome": self.reason().outcome().as_str(),
+            "reason": self.reason().code(),
+            "detail": decision.outcome.as_ref().err().map(ToString::to_string),
+            "rules": decision.rules.iter().map(Name::as_str).collect::<Vec<_>>(),
+            "channels": decision.deliveries.iter().map(|delivery| delivery.channel.as_str()).collect::<Vec<_>>(),
+            "dropped": decision.dropped.iter().map(dropped).collect::<Vec<_>>(),
+            "steps": self.steps.iter().map(Step::to_json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn reason(&self) -> Reason {
+        self.decision.outcome.as_ref().copied().unwrap_or_else(Refusal::reason)
+    }
+}
+
+impl Step {
+    fn to_json(&self) -> Value {
+        let filter = self.filter.as_ref().map(
+            |(name, run)| json!({"plugin": name, "verdict": describe(&run.verdict), "operations": run.operations}),
+        );
+        json!({
+            "rule": self.rule,
+            "priority": self.priority,
+            "place": &*self.place,
+            "matched": self.mismatch.is_none(),
+            "mismatch": self.mismatch.as_ref().map(ToString::to_string),
+            "filter": filter,
+            "channels": self.channels.iter().map(ChannelName::as_str).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn describe(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Pass => "pass".to_owned(),
+        Verdict::Drop(reason) => format!("drop `{reason}`"),
+        Verdict::Failed(failure) => format!("failed: {failure}"),
+    }
+}
+
+/// A line a rule, and the end of it.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = self.steps.iter().map(|step| step.rule.len()).max().unwrap_or_default();
+        for step in &self.steps {
+            let Step { rule, priority, place, .. } = step;
+            match &step.mismatch {
+                Some(mismatch) => writeln!(f, "{priority:>6}  {rule:widest$}  {place}  no: {mismatch}")?,
+                None => writeln!(f, "{priority:>6}  {rule:widest$}  {place}  MATCH")?,
+            }
+            if let Some((plugin, run)) = &step.filter {
+                let (verdict, operations, micros) = (describe(&run.verdict), run.operations, run.elapsed.as_micros());
+                writeln!(f, "        filter {plugin}: {verdict}  ({operations} operations, {micros} us)")?;
+            }
+            for channel in &step.channels {
+                writeln!(f, "        -> {channel}")?;
+            }
+        }
+        write!(f, "result: {}", self.reason().code())?;
+        match &self.decision.outcome {
+            Ok(_) => {
+                writeln!(f, ", {} channels, {} dropped", self.decision.deliveries.len(), self.decision.dropped.len())
+            }
+            Err(refusal) => writeln!(f, ": {refusal}"),
+        }
+    }
 }
 
 struct Steps(Vec<Step>);

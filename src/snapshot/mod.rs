@@ -15,11 +15,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::{Action, Authenticator, Denied, Permit, Policies, Policy, Principal};
-use crate::config::{Config, Unmatched};
+use crate::config::{Config, Sources, Unmatched};
 use crate::limits::{Quota, Quotas};
 use crate::notification::{ChannelName, TypeName};
 use crate::plugins::PluginSet;
-use crate::routing::{ChannelSpec, Channels, RoutingTable};
+use crate::routing::{Channels, RoutingTable};
 use crate::schemas::SchemaRegistry;
 
 /// What the server does, compiled from one configuration.
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub revision: Revision,
     /// What it was compiled from.
     pub config: Config,
+    /// Its files.
+    pub sources: Sources,
     /// Verifies credentials.
     pub authenticator: Authenticator,
     /// Whom policies allow.
@@ -74,17 +76,23 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`NotSubscribable`].
-    pub fn authorize_subscribe(
-        &self,
-        principal: &Principal,
-        channel: &ChannelName,
-    ) -> Result<(Permit, &Arc<ChannelSpec>), NotSubscribable> {
+    pub fn authorize_subscribe(&self, principal: &Principal, channel: &ChannelName) -> Result<Permit, NotSubscribable> {
         let found = self.channels.find(channel);
         let (spec, captures) = found.ok_or_else(|| NotSubscribable::Unknown(channel.clone()))?;
         let policy = self.policies.get(spec.subscribe.as_str());
         let policy = policy.ok_or_else(|| NotSubscribable::Unknown(channel.clone()))?;
-        let permit = policy.authorize(principal, &captures, Action::Subscribe(channel));
-        Ok((permit.map_err(NotSubscribable::Denied)?, spec))
+        policy.authorize(principal, &captures, Action::Subscribe(channel)).map_err(NotSubscribable::Denied)
+    }
+}
+
+impl Snapshot {
+    /// The channels that `principal` is subscribed to when it names none: the default ones whose placeholders its
+    /// token fills.
+    pub fn default_channels(&self, principal: &Principal) -> impl Iterator<Item = ChannelName> {
+        self.channels.iter().filter(|spec| spec.default).filter_map(|spec| {
+            let policy = self.policies.get(spec.subscribe.as_str())?;
+            spec.pattern.fill(|placeholder| policy.own_value(principal, placeholder))
+        })
     }
 }
 
@@ -99,10 +107,10 @@ impl Revision {
         Self(hash)
     }
 
-    /// The first six bytes as a number that a float holds exactly, for the metric.
+    /// The whole hash.
     #[must_use]
-    pub fn metric(self) -> f64 {
-        self.0[..6].iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte)) as f64
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

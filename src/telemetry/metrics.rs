@@ -5,6 +5,7 @@
 //! looked up once.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::RwLock;
@@ -92,21 +93,6 @@ metrics! {
     build_info: IntGaugeVec = "build_info" ["version"] "1, labelled with the version that runs.";
 }
 
-/// The metrics of one plugin, for whoever calls it to keep.
-#[derive(Debug, Clone)]
-pub struct PluginMetrics {
-    /// It passed.
-    pub passed: IntCounter,
-    /// It dropped.
-    pub dropped: IntCounter,
-    /// It failed.
-    pub failed: IntCounter,
-    /// It was not called, as its breaker is tripped.
-    pub tripped: IntCounter,
-    /// How long its calls took.
-    pub duration: Histogram,
-}
-
 impl Metrics {
     /// Registers every metric on a registry of its own, with those of the process. `reasons` are all the codes that
     /// a notification can end with, each with its outcome.
@@ -154,29 +140,25 @@ impl Metrics {
         }
     }
 
-    /// The counter of a configured rule's matches, for its holder to keep.
-    #[must_use]
-    pub fn rule_matches(&self, rule: &str) -> IntCounter {
-        self.rule_matches.with_label_values(&[rule])
+    /// Counts a match of a configured rule.
+    pub fn rule_matched(&self, rule: &str) {
+        self.rule_matches.with_label_values(&[rule]).inc();
     }
 
-    /// The counter of publishes that a configured limit refused, for its holder to keep.
-    #[must_use]
-    pub fn limit_exceeded(&self, limit: &str) -> IntCounter {
-        self.limits_exceeded.with_label_values(&[limit])
+    /// Counts a publish that a configured limit refused.
+    pub fn limit_exceeded(&self, limit: &str) {
+        self.limits_exceeded.with_label_values(&[limit]).inc();
     }
 
-    /// The metrics of a configured plugin, for its holder to keep.
-    #[must_use]
-    pub fn plugin(&self, plugin: &str) -> PluginMetrics {
-        let result = |result| self.plugin_results.with_label_values(&[plugin, result]);
-        PluginMetrics {
-            passed: result("pass"),
-            dropped: result("drop"),
-            failed: result("failed"),
-            tripped: result("tripped"),
-            duration: self.plugin_duration.with_label_values(&[plugin]),
-        }
+    /// Counts a call of a configured filter.
+    pub fn plugin_ran(&self, plugin: &str, result: &'static str, elapsed: Duration) {
+        self.plugin_results.with_label_values(&[plugin, result]).inc();
+        self.plugin_duration.with_label_values(&[plugin]).observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a filter that was not called, as its breaker is tripped.
+    pub fn plugin_rested(&self, plugin: &str) {
+        self.plugin_results.with_label_values(&[plugin, "tripped"]).inc();
     }
 
     /// Counts a subscription that ended.
@@ -195,7 +177,7 @@ impl Metrics {
     }
 
     /// Counts a request, by the route's template and never by its path.
-    pub fn http_request(&self, route: &'static str, status: u16) {
+    pub fn http_request(&self, route: &str, status: u16) {
         self.http_requests.with_label_values(&[route, &status.to_string()]).inc();
     }
 

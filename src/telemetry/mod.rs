@@ -5,5 +5,5 @@ mod metrics;
 mod traceparent;
 
 pub use logging::{Format, InitError, Logging, init};
-pub use metrics::{Metrics, PluginMetrics};
+pub use metrics::Metrics;
 pub use traceparent::{InvalidTraceParent, TraceParent};

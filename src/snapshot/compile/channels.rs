@@ -57,9 +57,10 @@ impl Cx {
                 self.diagnostics.push(diagnostic.did_you_mean(wanted, placeholders.iter().copied()));
             }
         }
-        if declared.default && placeholders.iter().any(|name| !policy.placeholders().contains(name)) {
-            // A client that names no channel must be told which one is its own by its token.
-            let message = format!("channel `{name}` cannot be a default: policy `{subscribe}` does not say whose it is");
+        if declared.default && placeholders.iter().any(|name| !policy.has_own_value(name)) {
+            // A client that names no channel has only its token to say which one is its own.
+            let message =
+                format!("channel `{name}` cannot be a default: policy `{subscribe}` does not say whose it is");
             self.error(declared.subscribe.span, message);
         }
         Some(ChannelSpec {

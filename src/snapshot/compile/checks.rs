@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Cx;
 use super::super::{Decision, Snapshot, evaluate};
+use super::Cx;
 use crate::config::{At, Expectation, Test};
 use crate::notification::{Draft, Notification, Violation};
 
@@ -23,7 +23,7 @@ impl Cx {
     fn run_test(&mut self, snapshot: &Snapshot, test: &At<Test>) {
         let now = test.at.as_ref().map_or_else(Timestamp::now, |at| at.value);
         let draft = Draft::from_value(test.given.value.clone());
-        let draft = draft.and_then(|draft| snapshot.schemas.validate(&draft.type_name, &draft).map(|()| draft));
+        let draft = draft.and_then(|draft| snapshot.schemas.validate(draft));
         let got = match draft {
             Ok(draft) => {
                 let notification = Arc::new(Notification::accept(draft, now));
@@ -72,36 +72,26 @@ impl Got {
 
     /// What was expected and is not so, and what is instead.
     fn differences(&self, expect: &Expectation) -> Vec<(At<String>, String)> {
-        let mut found = Vec::new();
-        let list = |texts: &[String]| format!("{texts:?}");
-        if let Some(rules) = &expect.rules
-            && rules.value != self.rules
-        {
-            found.push((At::new(format!("rules {}", list(rules)), rules.span), list(&self.rules) + &self.detail));
+        let mut wanted_channels = expect.channels.clone();
+        if let Some(channels) = &mut wanted_channels {
+            channels.value.sort();
         }
-        if let Some(channels) = &expect.channels {
-            let mut wanted = channels.value.clone();
-            wanted.sort();
-            if wanted != self.channels {
-                let expected = At::new(format!("channels {}", list(&wanted)), channels.span);
-                found.push((expected, list(&self.channels) + &self.detail));
-            }
-        }
-        if let Some(dropped) = &expect.dropped
-            && !self.dropped.contains(&dropped.value)
-        {
-            let expected = At::new(format!("dropped for `{}`", dropped.value), dropped.span);
-            found.push((expected, format!("dropped for {}", list(&self.dropped)) + &self.detail));
-        }
-        let refused = expect.refused.as_ref();
-        match (refused, &self.refused) {
-            (Some(wanted), got) if got.as_ref() != Some(&wanted.value) => {
-                let expected = At::new(format!("refused for `{}`", wanted.value), wanted.span);
-                let got = got.as_deref().map_or_else(|| "not refused".to_owned(), |code| format!("`{code}`"));
-                found.push((expected, got + &self.detail));
-            }
-            _ => {}
-        }
-        found
+        let refused = self.refused.as_deref().map_or_else(|| "not refused".to_owned(), |code| format!("`{code}`"));
+        let compared = [
+            differs("rules", expect.rules.as_ref(), &self.rules),
+            differs("channels", wanted_channels.as_ref(), &self.channels),
+            (expect.dropped.as_ref()).filter(|wanted| !self.dropped.contains(&wanted.value)).map(|wanted| {
+                (At::new(format!("dropped for `{}`", **wanted), wanted.span), format!("{:?}", self.dropped))
+            }),
+            (expect.refused.as_ref())
+                .filter(|wanted| self.refused.as_ref() != Some(&wanted.value))
+                .map(|wanted| (At::new(format!("refused for `{}`", **wanted), wanted.span), refused)),
+        ];
+        compared.into_iter().flatten().map(|(expected, got)| (expected, format!("{got}{}", self.detail))).collect()
     }
+}
+
+fn differs(what: &str, wanted: Option<&At<Vec<String>>>, got: &[String]) -> Option<(At<String>, String)> {
+    let wanted = wanted.filter(|wanted| wanted.value != got)?;
+    Some((At::new(format!("{what} {:?}", wanted.value), wanted.span), format!("{got:?}")))
 }

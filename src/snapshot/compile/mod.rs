@@ -76,7 +76,7 @@ impl Cx {
         let authenticator = Authenticator::compile(&config, &mut self.diagnostics);
         let policies = Policies::compile(&config, &mut self.diagnostics);
         let channels = self.channels(&config, &policies);
-        let quotas = Quotas::compile(&config.limits, &mut self.diagnostics);
+        let quotas = Quotas::compile(&config, &mut self.diagnostics);
         let schemas = self.schemas(&config);
         let types = self.types(&config, &policies, &quotas);
         let plugins = self.plugins(&config);
@@ -94,6 +94,7 @@ impl Cx {
         let snapshot = Snapshot {
             revision,
             config,
+            sources: self.diagnostics.sources.clone(),
             authenticator,
             policies,
             channels,

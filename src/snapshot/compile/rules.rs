@@ -10,11 +10,10 @@ use super::{Cx, Kind};
 use crate::config::{self, Action as RawAction, At, Condition, Config, Diagnostic};
 use crate::notification::{Name, TypeName};
 use crate::routing::{Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Template, Window, ambiguous_ties};
-use crate::schemas::{FieldKind, SchemaRegistry};
+use crate::schemas::{Field as SchemaField, FieldKind, JsonType, SchemaRegistry};
 
 /// Members that every notification may have, beside `data`.
-const ENVELOPE: [&str; 9] =
-    ["type", "userId", "title", "message", "priority", "tags", "source", "collapseKey", "id"];
+const ENVELOPE: [&str; 9] = ["type", "userId", "title", "message", "priority", "tags", "source", "collapseKey", "id"];
 
 /// The windows that compiled.
 type Windows = HashMap<Name, Arc<Window>>;
@@ -72,9 +71,8 @@ impl Cx {
         };
         let action = self.action(&declared.action, channels);
         let (matcher, action) = (matcher?, action?);
-        let types = config.types.keys().filter(|name| {
-            !matches!(matcher.for_type(name.as_str()), Matcher::Always(false))
-        });
+        let types =
+            config.types.keys().filter(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false)));
         for type_name in types {
             self.check_fields(&declared.when, type_name, schemas);
             self.check_placeholders(&declared.action, &action, type_name, schemas);
@@ -185,7 +183,7 @@ impl Cx {
                     return;
                 }
                 let segments: Vec<&str> = path.value.split('.').collect();
-                if let (true, FieldKind::Undeclared { known }) = (segments.len() > 1, schemas.field(type_name, &segments)) {
+                if let FieldKind::Undeclared { known, .. } = schemas.field(type_name, &segments) {
                     let message = format!("the schema of `{type_name}` has no `{}`", path.value);
                     let last = segments.last().copied().unwrap_or_default();
                     let diagnostic = Diagnostic::error(path.span, message);
@@ -202,13 +200,17 @@ impl Cx {
         for (target, route) in targets.iter().zip(routes.iter()) {
             for path in route.template.placeholders().filter(|path| path.len() > 1 || &*path[0] != "userId") {
                 let segments: Vec<&str> = path.iter().map(|segment| &**segment).collect();
-                let FieldKind::Declared { required: true, scalar: true, .. } = schemas.field(type_name, &segments) else {
+                let fits = |field: &SchemaField| {
+                    field.required
+                        && field.types.iter().all(|kind| matches!(kind, JsonType::String | JsonType::Integer))
+                };
+                if !matches!(schemas.field(type_name, &segments), FieldKind::Declared(field) if fits(&field)) {
                     let path = segments.join(".");
-                    let message = format!("`{{{path}}}` is not a required string or integer in the schema of `{type_name}`");
+                    let message =
+                        format!("`{{{path}}}` is not a required string or integer in the schema of `{type_name}`");
                     let help = "require it in the schema, with each object on the way to it";
                     self.push_once(Diagnostic::error(target.span, message).help(help));
-                    continue;
-                };
+                }
             }
         }
     }
