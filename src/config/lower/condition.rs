@@ -34,6 +34,9 @@ const MEMBERS: [(&str, Member); 6] = [
     ("data", Member::Open),
 ];
 
+/// The keys of a condition that are no paths.
+const RESERVED: [&str; 5] = ["any", "all", "not", "during", "not_during"];
+
 /// Which operators fit a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Member {
@@ -158,9 +161,6 @@ fn member(item: Item<'_>) -> Option<Member> {
 fn quote_path(finding: Diagnostic, path: &str, below: &str) -> Diagnostic {
     finding.help(format!("a path is written in quotes: \"{path}.{below}\""))
 }
-
-/// The keys of a condition that are no paths.
-const RESERVED: [&str; 5] = ["any", "all", "not", "during", "not_during"];
 
 fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
     let known = OPERATORS.iter().find(|(word, _)| *word == item.key).map(|(_, operator)| *operator);
