@@ -1,6 +1,7 @@
 //! Reads the main file and all that it includes, as one set. The only place that opens configuration files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -149,7 +150,10 @@ impl Loader {
     /// The files that one include names, sorted. A pattern that matches nothing is fine, a missing file is not.
     fn expand(&self, item: Item<'_>) -> Option<Vec<PathBuf>> {
         let path = files::named_path(item)?;
-        let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+            item.fault("does not end in a file's name");
+            return None;
+        };
         if Path::new(item.text()?.value).parent().is_some_and(|folder| is_pattern(&folder.to_string_lossy())) {
             item.fault("has a wildcard in a folder's name; only the last part may have one");
             return None;

@@ -321,7 +321,7 @@ pub type Weekday = jiff::civil::Weekday;
 pub struct DailyRange {
     /// Minutes since midnight.
     pub start: u16,
-    /// Minutes since midnight; before `start` means the next day.
+    /// Minutes since midnight, at most 1440; before `start` means the next day.
     pub end: u16,
 }
 

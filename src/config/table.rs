@@ -24,9 +24,11 @@ pub(super) struct Table<'a> {
     title: &'static str,
     name: Option<&'a str>,
     entries: &'a DeTable<'a>,
-    asked: Vec<&'a str>,
-    secretive: bool,
-    refused: bool,
+    asked: Vec<&'static str>,
+    /// The operator chooses the keys, so none is unknown.
+    is_open: bool,
+    is_secretive: bool,
+    has_refused: bool,
 }
 
 /// One value being read, and the key that it belongs to.
@@ -48,7 +50,17 @@ impl<'a> Table<'a> {
     }
 
     fn new(cx: &'a Context, span: Span, title: &'static str, entries: &'a DeTable<'a>) -> Self {
-        Self { cx, span, title, name: None, entries, asked: Vec::new(), secretive: false, refused: false }
+        Self {
+            cx,
+            span,
+            title,
+            name: None,
+            entries,
+            asked: Vec::new(),
+            is_open: false,
+            is_secretive: false,
+            has_refused: false,
+        }
     }
 
     /// How messages name it.
@@ -58,7 +70,7 @@ impl<'a> Table<'a> {
 
     /// Has the values of unknown keys kept out of reports.
     pub(super) fn secretive(&mut self) {
-        self.secretive = true;
+        self.is_secretive = true;
     }
 
     /// The value of a key that may be absent.
@@ -89,7 +101,7 @@ impl<'a> Table<'a> {
         let written: Vec<_> = keys.iter().filter_map(|key| self.optional(key)).collect();
         match written[..] {
             [one] => Some(one),
-            [] if self.refused => None,
+            [] if self.has_refused => None,
             [] => {
                 self.report(format!("{} needs one of {}", self.title(), quoted(keys)));
                 None
@@ -108,16 +120,15 @@ impl<'a> Table<'a> {
     /// in its stead is then not reported as missing.
     pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
         if let Some(item) = self.take(key) {
-            self.refused = true;
+            self.has_refused = true;
             self.cx.report(Diagnostic::error(item.key_span, message));
         }
     }
 
     /// Every entry in the order of the file; for tables whose keys the operator chooses.
     pub(super) fn entries(&mut self) -> Vec<Item<'a>> {
-        let entries = members(self.cx, self.span.file, self.entries);
-        self.asked.extend(entries.iter().map(|item| item.key));
-        entries
+        self.is_open = true;
+        members(self.cx, self.span.file, self.entries)
     }
 
     /// Reports an error about the table as a whole.
@@ -132,7 +143,7 @@ impl<'a> Table<'a> {
 
     fn report_unknown(&self, unknown: Item<'_>) {
         // A secret may stand under a misspelt key, or in a section with a misspelt name.
-        if self.secretive || unknown.is_table() {
+        if self.is_secretive || unknown.is_table() {
             unknown.conceal();
         }
         let message = format!("unknown key `{}` in {}", unknown.key, self.title());
@@ -150,6 +161,9 @@ impl<'a> Table<'a> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
+        if self.is_open {
+            return;
+        }
         for member in members(self.cx, self.span.file, self.entries) {
             if !self.asked.contains(&member.key) {
                 self.report_unknown(member);

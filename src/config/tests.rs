@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
 
 use super::load::load_recording;
-use super::{Colour, Config, load};
+use super::{At, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Span, Then, load};
 
 /// Set to write the reports of `tests/config/bad` instead of comparing them.
 const BLESS: &str = "UPDATE";
@@ -87,6 +90,52 @@ fn the_reference_without_its_default_lines_means_the_same() {
     let (defaults, kept): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.ends_with("# default"));
     assert!(defaults.len() > 30, "{defaults:?}");
     assert_eq!(loaded(&reference_in(folder.path(), &kept.join("\n"))), whole);
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let config = loaded(Path::new("tests/config/good/shop.toml"));
+    assert_eq!(config.paths.schemas, Path::new("tests/config/good/../../../schemas"));
+    assert_eq!(config.channels["user"].history, Retention { size: 100, ttl: Duration::from_secs(86_400) });
+    assert!(config.channels["user"].default && !config.channels["team"].default);
+    assert_eq!(config.types["order.updated"].limit.as_ref().map(|limit| limit.as_str()), Some("producer"));
+    assert_eq!(config.limits["producer"].rate.value, Rate { tokens: 200, per: Duration::from_secs(1) });
+    assert_eq!(config.windows["night"].daily[0].value, DailyRange { start: 22 * 60, end: 7 * 60 });
+    assert_eq!(config.windows["night"].days.len(), 7);
+    assert_eq!(config.plugins["muted-threads"].params, json!({ "keep_direct": true }));
+    let rules: Vec<_> = config.rules.iter().map(|rule| (rule.name.as_str(), rule.priority.value, rule.then)).collect();
+    let expected =
+        [("security-urgent", 1_000, Then::Stop), ("order-notable", 310, Then::Continue), ("order", 300, Then::Stop)];
+    assert_eq!(rules, expected);
+    assert_eq!(config.tests[0].given["data"]["total_cents"], 250_000);
+    assert_eq!(config.invariants.len(), 1);
+}
+
+#[test]
+fn conditions_keep_their_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let when = |text: &str| {
+        let path = folder.path().join("fanfare.toml");
+        let rule = "unmatched = 'drop'\n[[rules]]\nname = 'a'\npriority = 1\ndrop = 'a'\nwhen = ";
+        fs::write(&path, [rule, text].concat()).unwrap();
+        loaded(&path).rules.remove(0).value.when
+    };
+    let at = |text: &str| At::new(text.to_owned(), Span::default());
+    let field = |path: &str, operator, value| {
+        let value = At::new(value, Span::default());
+        Condition::Field { path: at(path), operator, value }
+    };
+    let order = field("type", Operator::Eq, json!("order"));
+    assert_eq!(when("{}"), Condition::All(vec![]));
+    assert_eq!(when("{ type = 'order' }"), order);
+    assert_eq!(when("{ type = ['a', 'b'] }"), field("type", Operator::In, json!(["a", "b"])));
+    let range = vec![field("data.n", Operator::Gte, json!(1)), field("data.n", Operator::Lt, json!(2.5))];
+    assert_eq!(when("{ 'data.n' = { gte = 1, lt = 2.5 } }"), Condition::All(range));
+    let not_at_night = Condition::Not(Box::new(Condition::During(at("night"))));
+    assert_eq!(
+        when("{ not = { during = 'night' }, any = [{ type = 'order' }] }"),
+        Condition::All(vec![not_at_night, Condition::Any(vec![order])])
+    );
 }
 
 #[test]

@@ -179,9 +179,9 @@ mod tests {
     /// Polls so rarely that what a test sees in time has come from an event.
     const NEVER: Duration = Duration::from_secs(3600);
 
-    /// Whether a hint comes within a second and a half.
+    /// Whether a hint comes, with time for a busy machine.
     async fn is_told(watcher: &mut Watcher) -> bool {
-        tokio::time::timeout(Duration::from_millis(1_500), watcher.changed()).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(10), watcher.changed()).await.is_ok()
     }
 
     fn watched(input: &Path) -> Watcher {
@@ -251,7 +251,7 @@ mod tests {
         let mut watcher = watched(&file);
         fs::read(&file).unwrap();
         fs::read_dir(folder.path()).unwrap().for_each(drop);
-        assert!(!is_told(&mut watcher).await);
+        assert!(tokio::time::timeout(4 * QUIET, watcher.changed()).await.is_err());
     }
 
     #[tokio::test]

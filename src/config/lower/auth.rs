@@ -79,7 +79,13 @@ pub(super) fn policy(table: &mut Table<'_>) -> Option<Policy> {
 
 fn grant(item: Item<'_>) -> Option<At<Grant>> {
     let mut table = item.table("`allow`")?;
-    let condition = table.one_of(&["anyone", "key", "claim"])?;
+    let Some(condition) = table.one_of(&["anyone", "key", "claim"]) else {
+        // Whichever was meant, these are not unknown.
+        for key in ["equals", "contains", "in", "issuer"] {
+            table.optional(key);
+        }
+        return None;
+    };
     let grant = match condition.key {
         "anyone" => match condition.boolean()?.value {
             true => Grant::Anyone,

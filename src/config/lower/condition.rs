@@ -24,6 +24,14 @@ const OPERATORS: [(&str, Operator); 14] = [
     ("contains", Operator::Contains),
 ];
 
+impl Operator {
+    /// The word that stands for it in a configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        OPERATORS.iter().find(|(_, operator)| *operator == self).map_or("", |(word, _)| *word)
+    }
+}
+
 /// The members that a path may start with, and what their values are.
 const MEMBERS: [(&str, Member); 6] = [
     ("type", Member::Text),
@@ -33,6 +41,9 @@ const MEMBERS: [(&str, Member); 6] = [
     ("tags", Member::Texts),
     ("data", Member::Open),
 ];
+
+/// The keys of a condition that are no paths.
+const RESERVED: [&str; 5] = ["any", "all", "not", "during", "not_during"];
 
 /// Which operators fit a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,9 +170,6 @@ fn quote_path(finding: Diagnostic, path: &str, below: &str) -> Diagnostic {
     finding.help(format!("a path is written in quotes: \"{path}.{below}\""))
 }
 
-/// The keys of a condition that are no paths.
-const RESERVED: [&str; 5] = ["any", "all", "not", "during", "not_during"];
-
 fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
     let known = OPERATORS.iter().find(|(word, _)| *word == item.key).map(|(_, operator)| *operator);
     if known.is_none() {
@@ -176,8 +184,8 @@ fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
 /// The value that `operator` compares with, once it fits both the operator and the member.
 fn operand(item: Item<'_>, path: &str, member: Member, operator: Operator) -> Option<At<Value>> {
     if !member.takes(operator) {
-        let word = OPERATORS.iter().find(|(_, known)| *known == operator).map_or("", |(word, _)| *word);
-        let finding = Diagnostic::error(item.key_span, format!("`{word}` does not fit `{path}`"));
+        let message = format!("`{}` does not fit `{path}`", operator.as_str());
+        let finding = Diagnostic::error(item.key_span, message);
         item.cx.report(finding.help(format!("allowed are {}", quoted(&member.operators()))));
         return None;
     }
