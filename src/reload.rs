@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Diagnostics, Watcher};
+use crate::config::{self, Diagnostics, Fingerprint, Watcher, fingerprint, stable_fingerprint};
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Compiled, Revision, Snapshot, compile};
 
@@ -68,6 +69,10 @@ pub struct Reloader {
     path: PathBuf,
     pipeline: Arc<Pipeline>,
     watcher: Watcher,
+    /// What the snapshot in force, and a later one that was refused, depend on.
+    inputs: Vec<PathBuf>,
+    /// The content of `inputs` at the last load.
+    seen: Fingerprint,
     requests: mpsc::Receiver<oneshot::Sender<Report>>,
 }
 
@@ -78,12 +83,15 @@ pub fn load_and_compile(path: &Path) -> Compiled {
 }
 
 impl Reloader {
-    /// A reloader of the file at `path`, whose inputs `watcher` watches, and the handle that asks it.
+    /// A reloader of the file at `path`, which was loaded from `inputs` before, and the handle that asks it.
     #[must_use]
-    pub fn new(path: PathBuf, pipeline: Arc<Pipeline>, watcher: Watcher) -> (Self, ReloadHandle) {
+    pub fn new(path: PathBuf, inputs: Vec<PathBuf>, pipeline: Arc<Pipeline>) -> (Self, ReloadHandle) {
         // One place: askers wait their turn, and each gets the report of a load that began after it asked.
         let (tx, requests) = mpsc::channel(1);
-        (Self { path, pipeline, watcher, requests }, ReloadHandle(tx))
+        let mut watcher = Watcher::new(Watcher::POLL);
+        watcher.watch(&inputs);
+        let seen = fingerprint(&inputs);
+        (Self { path, pipeline, watcher, inputs, seen, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
@@ -91,8 +99,11 @@ impl Reloader {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
+                // A hint: the content decides.
                 () = self.watcher.changed() => {
-                    self.reload().await;
+                    if stable_fingerprint(&self.inputs).await != self.seen {
+                        self.reload().await;
+                    }
                 }
                 Some(asker) = self.requests.recv() => {
                     let report = self.reload().await;
@@ -104,14 +115,8 @@ impl Reloader {
     }
 
     async fn reload(&mut self) -> Report {
-        let path = self.path.clone();
-        // Compiling thousands of rules and scripts must not hold up the workers.
-        let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await;
-        let report = match compiled {
-            Ok(compiled) => {
-                self.watcher.watch(&compiled.inputs);
-                self.take(compiled)
-            }
+        let report = match self.load().await {
+            Ok(compiled) => self.take(compiled),
             Err(panic) => self.keep(format!("error: the configuration could not be compiled: {panic}\n")),
         };
         match report.result {
@@ -122,6 +127,30 @@ impl Reloader {
         }
         log(&report);
         report
+    }
+
+    /// Loads and compiles, again when the load showed inputs whose content was not known before it: what changes
+    /// while it reads is then seen by the next comparison.
+    async fn load(&mut self) -> Result<Compiled, JoinError> {
+        loop {
+            self.seen = stable_fingerprint(&self.inputs).await;
+            let path = self.path.clone();
+            // Compiling thousands of rules and scripts must not hold up the workers.
+            let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await?;
+            let known = compiled.inputs.iter().all(|input| self.inputs.contains(input));
+            if compiled.snapshot.is_some() {
+                self.inputs.clone_from(&compiled.inputs);
+            } else {
+                // A file that does not parse names no includes: what was watched before is watched on.
+                self.inputs.extend(compiled.inputs.iter().cloned());
+                self.inputs.sort();
+                self.inputs.dedup();
+            }
+            self.watcher.watch(&self.inputs);
+            if known {
+                return Ok(compiled);
+            }
+        }
     }
 
     fn take(&self, compiled: Compiled) -> Report {

@@ -1,1 +1,104 @@
-//! x
+//! The commands, one file each.
+
+mod check;
+mod client;
+mod demo;
+mod explain;
+mod key;
+mod publish;
+mod serve;
+mod subscribe;
+mod token;
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::{self, Format};
+
+/// Routes notifications to browsers: rules in TOML, filters in Rhai, streams over Server-Sent Events.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(ConfigArgs),
+    /// Check a configuration and run its tests: exit status 0 without errors, 1 with
+    Check(check::CheckArgs),
+    /// Show what would become of a notification, rule by rule
+    Explain(explain::ExplainArgs),
+    /// Publish a notification
+    Publish(publish::PublishArgs),
+    /// Print what a subscriber receives
+    Subscribe(subscribe::SubscribeArgs),
+    /// Mint a token of an issuer that has a shared secret, for development
+    Token(token::TokenArgs),
+    /// Make an API key and the hash to configure
+    Key(key::KeyArgs),
+    /// Show the main job: a server, a producer, a subscriber and a live page
+    Demo(demo::DemoArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The main configuration file
+    #[arg(long, value_name = "PATH", env = "FANFARE_CONFIG", default_value = "config/fanfare.toml")]
+    config: PathBuf,
+}
+
+impl Cli {
+    /// Runs the command. Errors go to standard error, what was asked for to standard output.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Serve(args) => with_runtime(serve::serve(args)),
+            Command::Check(args) => check::check(&args),
+            Command::Explain(args) => explain::explain(&args),
+            Command::Publish(args) => with_runtime(publish::publish(args)),
+            Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),
+            Command::Token(args) => token::token(&args),
+            Command::Key(args) => key::key(&args),
+            Command::Demo(args) => with_runtime(demo::demo(args)),
+        };
+        done.unwrap_or_else(|error| {
+            // Standard error may be closed; the exit status says it as well.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn with_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let _logging = telemetry::init(Format::detect())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(command)
+}
+
+/// Prints to standard output. A reader that went away, as `head` does, is not an error of ours.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
+    }
+}
+
+/// The text of a file, or of standard input for `-`.
+fn read_input(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if path.as_os_str() == "-" {
+        io::stdin().read_to_end(&mut text).context("standard input")?;
+    } else {
+        text = std::fs::read(path).with_context(|| path.display().to_string())?;
+    }
+    Ok(text)
+}

@@ -443,47 +443,6 @@ pub enum Operator {
     Contains,
 }
 
-impl Operator {
-    /// Every operator.
-    pub const ALL: [Self; 14] = [
-        Self::Eq,
-        Self::Ne,
-        Self::In,
-        Self::Gt,
-        Self::Gte,
-        Self::Lt,
-        Self::Lte,
-        Self::AtLeast,
-        Self::Exists,
-        Self::StartsWith,
-        Self::EndsWith,
-        Self::Glob,
-        Self::Regex,
-        Self::Contains,
-    ];
-
-    /// The key that names it in TOML.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Eq => "eq",
-            Self::Ne => "ne",
-            Self::In => "in",
-            Self::Gt => "gt",
-            Self::Gte => "gte",
-            Self::Lt => "lt",
-            Self::Lte => "lte",
-            Self::AtLeast => "at_least",
-            Self::Exists => "exists",
-            Self::StartsWith => "starts_with",
-            Self::EndsWith => "ends_with",
-            Self::Glob => "glob",
-            Self::Regex => "regex",
-            Self::Contains => "contains",
-        }
-    }
-}
-
 /// `[[tests]]`: what a notification must lead to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {

@@ -1,0 +1,66 @@
+//! `fanfare token`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{ConfigArgs, print};
+use crate::auth::mint;
+use crate::config::{self, Config, Issuer, Verifier};
+use crate::notification::{InvalidDuration, parse_duration};
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Who the token is for: its claim `sub`
+    #[arg(long)]
+    sub: String,
+    /// Another claim; the value is JSON, or else a text
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
+    claims: Vec<(String, Value)>,
+    /// How long it is valid
+    #[arg(long, default_value = "1h", value_parser = parse_ttl)]
+    ttl: Duration,
+    /// The issuer's name, when several have a shared secret
+    #[arg(long)]
+    issuer: Option<String>,
+}
+
+fn parse_claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("is not NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.to_owned(), value))
+}
+
+fn parse_ttl(text: &str) -> Result<Duration, InvalidDuration> {
+    parse_duration(text)
+}
+
+/// Prints a token.
+pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
+    let loaded = config::load(&args.config.config);
+    let Some(config) = loaded.config else { bail!("the configuration has errors\n{}", loaded.diagnostics) };
+    let issuer = issuer(&config, args.issuer.as_deref())?;
+    let claims: Map<String, Value> = args.claims.iter().cloned().collect();
+    let token = mint(issuer, &args.sub, claims, args.ttl, Timestamp::now())?;
+    print(&format!("{token}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The issuer of that name, or the only one that can mint.
+pub(super) fn issuer<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a Issuer> {
+    if let Some(name) = name {
+        return Ok(config.issuers.get(name).with_context(|| format!("no issuer `{name}` is configured"))?);
+    }
+    let mut minting = config.issuers.values().filter(|issuer| matches!(issuer.verifier.value, Verifier::Secret(_)));
+    match (minting.next(), minting.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => bail!("no issuer with a shared secret is configured, and only such tokens can be minted here"),
+        (Some(_), Some(_)) => bail!("several issuers have a shared secret: name one with --issuer"),
+    }
+}
