@@ -53,7 +53,9 @@ pub enum StartError {
     #[error("{0}")]
     Config(Diagnostics),
     /// The admin listener would be open to anyone.
-    #[error("server.admin {0} is not on loopback and server.admin_policy names nobody: metrics and reload would be open")]
+    #[error(
+        "server.admin {0} is not on loopback and server.admin_policy names nobody: metrics and reload would be open"
+    )]
     OpenAdmin(SocketAddr),
     /// The broker's URL is not one.
     #[error("broker.url: {0}")]
@@ -180,7 +182,8 @@ async fn bind(
 }
 
 async fn run_broker(broker: Arc<Broker>, shutdown: CancellationToken) {
-    broker.run(shutdown).await;
+    // Boxed, as the connections that it keeps make for a large future.
+    Box::pin(broker.run(shutdown)).await;
 }
 
 async fn sweep(pipeline: Arc<Pipeline>, shutdown: CancellationToken) {

@@ -8,6 +8,9 @@ use crate::notification::Name;
 /// Why a credential was not believed. No message repeats any part of the credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
+    /// Nothing was presented, and the policy does not let everybody in.
+    #[error("a credential is required")]
+    Missing,
     /// `Authorization` holds something else than `Bearer` and one token.
     #[error("authorization header is not `Bearer` and one token")]
     NotBearer,
@@ -63,6 +66,7 @@ impl AuthError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Missing => "missing",
             Self::NotBearer => "not_bearer",
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",

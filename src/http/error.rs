@@ -16,7 +16,10 @@ use crate::snapshot::{NotSubscribable, Refusal};
 
 /// A refusal, as the caller reads it.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -28,7 +31,8 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), why: Vec::new(), headers: HeaderMap::new() }
+        let (errors, why, headers) = (Vec::new(), Vec::new(), HeaderMap::new());
+        Self(Box::new(Parts { status, code, detail: detail.into(), errors, why, headers }))
     }
 
     pub(super) fn of(status: StatusCode, reason: Reason) -> Self {
@@ -37,8 +41,18 @@ impl Problem {
 
     fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
-            self.headers.insert(name, value);
+            self.0.headers.insert(name, value);
         }
+        self
+    }
+
+    fn errors(mut self, errors: Vec<Violation>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    fn why(mut self, why: &[String]) -> Self {
+        self.0.why = why.to_vec();
         self
     }
 
@@ -48,19 +62,20 @@ impl Problem {
 
     /// The body, which a batch also embeds for one item.
     pub(super) fn to_json(&self) -> Value {
+        let Parts { status, code, detail, errors, why, .. } = &*self.0;
         let mut body = json!({
-            "type": format!("urn:fanfare:problem:{}", self.code),
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
+            "type": format!("urn:fanfare:problem:{code}"),
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
         });
-        if !self.errors.is_empty() {
+        if !errors.is_empty() {
             let error = |violation: &Violation| json!({"pointer": violation.pointer, "detail": violation.detail});
-            body["errors"] = self.errors.iter().map(error).collect();
+            body["errors"] = errors.iter().map(error).collect();
         }
-        if !self.why.is_empty() {
-            body["why"] = json!(self.why);
+        if !why.is_empty() {
+            body["why"] = json!(why);
         }
         body
     }
@@ -69,8 +84,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.to_json().to_string();
-        let mut response = (self.status, body).into_response();
-        response.headers_mut().extend(self.headers);
+        let mut response = (self.0.status, body).into_response();
+        response.headers_mut().extend(self.0.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
@@ -83,16 +98,14 @@ impl From<PublishError> for Problem {
         let plain = |status| Self::new(status, code, error.to_string());
         match error {
             PublishError::Unauthenticated(error) => error.into(),
-            PublishError::Malformed(errors) => Self { errors, ..Self::of(StatusCode::BAD_REQUEST, Reason::Malformed) },
-            PublishError::Invalid(errors) => {
-                Self { errors, ..Self::of(StatusCode::UNPROCESSABLE_ENTITY, Reason::Invalid) }
-            }
+            PublishError::Malformed(errors) => Self::of(StatusCode::BAD_REQUEST, Reason::Malformed).errors(errors),
+            PublishError::Invalid(errors) => Self::of(StatusCode::UNPROCESSABLE_ENTITY, Reason::Invalid).errors(errors),
             PublishError::UnknownType { .. } => {
                 let error = Violation::new("/type", "is not a declared type");
-                Self { errors: vec![error], ..plain(StatusCode::UNPROCESSABLE_ENTITY) }
+                plain(StatusCode::UNPROCESSABLE_ENTITY).errors(vec![error])
             }
             PublishError::Forbidden(denied) => {
-                Self { why: denied.why.clone(), ..Self::new(StatusCode::FORBIDDEN, code, denied.to_string()) }
+                Self::new(StatusCode::FORBIDDEN, code, denied.to_string()).why(&denied.why)
             }
             PublishError::Limited(ref limited) => rate_limited(plain(StatusCode::TOO_MANY_REQUESTS), limited),
             PublishError::Refused(Refusal::BadSegment { .. } | Refusal::Unmatched) => {
@@ -110,8 +123,10 @@ impl From<PublishError> for Problem {
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         // RFC 6750: what was wrong with the token, for clients that look for it there.
-        let challenge =
-            format!("Bearer realm=\"fanfare\", error=\"invalid_token\", error_description=\"{}\"", error.code());
+        let challenge = match error {
+            AuthError::Missing => "Bearer realm=\"fanfare\"".to_owned(),
+            _ => format!("Bearer realm=\"fanfare\", error=\"invalid_token\", error_description=\"{}\"", error.code()),
+        };
         Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthenticated.code(), error.to_string())
             .header(header::WWW_AUTHENTICATE, challenge)
     }
@@ -129,7 +144,7 @@ impl From<AttachError> for Problem {
                 plain(StatusCode::NOT_FOUND, "unknown_channel")
             }
             AttachError::NotSubscribable(NotSubscribable::Denied(denied)) => {
-                Self { why: denied.why.clone(), ..plain(StatusCode::FORBIDDEN, Reason::Forbidden.code()) }
+                plain(StatusCode::FORBIDDEN, Reason::Forbidden.code()).why(&denied.why)
             }
             AttachError::TooManyStreams(_) => {
                 plain(StatusCode::TOO_MANY_REQUESTS, "too_many_streams").retry_after(Duration::from_secs(5))
@@ -173,7 +188,7 @@ impl From<&AttachError> for SoftRefusal {
 
 fn rate_limited(problem: Problem, limited: &Limited) -> Problem {
     let mut problem = problem.header(header::RETRY_AFTER, limited.retry_after_seconds().to_string());
-    rate_limit_fields(&mut problem.headers, &limited.policy_field, &limited.field());
+    rate_limit_fields(&mut problem.0.headers, &limited.policy_field, &limited.field());
     problem
 }
 

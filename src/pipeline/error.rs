@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::{AuthError, Denied};
+use crate::auth::{AuthError, Denied, Principal, Proof};
 use crate::broker::{PublishFailed, Unavailable};
 use crate::hub::TooManyStreams;
 use crate::limits::Limited;
@@ -76,6 +76,14 @@ impl PublishError {
         }
     }
 
+    /// Whoever presented nothing is asked for a credential, rather than told that it does not suffice.
+    pub(super) fn denied(producer: &Principal, denied: Denied) -> Self {
+        match producer.proof {
+            Proof::Anonymous => Self::Unauthenticated(AuthError::Missing),
+            Proof::Key(_) | Proof::Token { .. } => Self::Forbidden(denied),
+        }
+    }
+
     pub(super) fn unknown_type(snapshot: &Snapshot, name: &TypeName) -> Self {
         let distance = |known: &Name| strsim::damerau_levenshtein(known.as_str(), name.as_str());
         let closest = snapshot.types.keys().min_by_key(|known| distance(known));
@@ -111,7 +119,7 @@ pub enum AttachError {
     BadChannel(InvalidName),
     /// A channel does not exist or is not for the principal.
     #[error(transparent)]
-    NotSubscribable(#[from] NotSubscribable),
+    NotSubscribable(NotSubscribable),
     /// The principal has its share of streams.
     #[error(transparent)]
     TooManyStreams(#[from] TooManyStreams),
@@ -121,4 +129,14 @@ pub enum AttachError {
     /// The server shuts down.
     #[error("the server is shutting down")]
     Draining,
+}
+
+impl AttachError {
+    /// As [`PublishError::denied`], for a channel.
+    pub(super) fn refused(subscriber: &Principal, error: NotSubscribable) -> Self {
+        match (&subscriber.proof, error) {
+            (Proof::Anonymous, NotSubscribable::Denied(_)) => Self::Unauthenticated(AuthError::Missing),
+            (_, error) => Self::NotSubscribable(error),
+        }
+    }
 }

@@ -36,7 +36,16 @@ pub enum Matcher {
     /// A field's value.
     Field(Field),
     /// Inside the window, or outside it.
-    During(Arc<Window>, bool),
+    During(Arc<Window>, Side),
+}
+
+/// Which side of a window a time must be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `during`.
+    Inside,
+    /// `not_during`.
+    Outside,
 }
 
 /// A field and the test of its value.
@@ -58,7 +67,7 @@ enum Test {
     Exists(bool),
     StartsWith(Box<str>),
     EndsWith(Box<str>),
-    Glob(GlobMatcher),
+    Glob(Box<GlobMatcher>),
     Regex(Regex),
     Contains(Value),
 }
@@ -100,7 +109,7 @@ impl Matcher {
             Self::Any(inner) => inner.iter().any(|matcher| matcher.matches(facts)),
             Self::Not(inner) => !inner.matches(facts),
             Self::Field(field) => field.matches(facts.notification),
-            Self::During(window, inside) => window.contains(facts.now) == *inside,
+            Self::During(window, side) => window.contains(facts.now) == (*side == Side::Inside),
         }
     }
 
@@ -123,7 +132,7 @@ impl Matcher {
                 wanted: field.wanted(),
                 saw: facts.notification.lookup(&field.path).cloned(),
             },
-            Self::During(window, inside) => Mismatch::Window { name: window.name.clone(), open: !inside },
+            Self::During(window, side) => Mismatch::Window { name: window.name.clone(), open: *side == Side::Outside },
         })
     }
 
@@ -136,7 +145,7 @@ impl Matcher {
             }
             Self::All(inner) => Self::all(inner.iter().map(|matcher| matcher.for_type(type_name))),
             Self::Any(inner) => Self::any(inner.iter().map(|matcher| matcher.for_type(type_name))),
-            Self::Not(inner) => Self::not(inner.for_type(type_name)),
+            Self::Not(inner) => Self::none(inner.for_type(type_name)),
             other => other.clone(),
         }
     }
@@ -156,38 +165,27 @@ impl Matcher {
     /// Every one of `inner`, simplified.
     #[must_use]
     pub fn all(inner: impl Iterator<Item = Self>) -> Self {
-        Self::junction(inner, true, Self::All)
+        match undecided(inner, Self::Always(true)) {
+            Ok(open) => Self::All(open.into()),
+            Err(decided) => decided,
+        }
     }
 
     /// At least one of `inner`, simplified.
     #[must_use]
     pub fn any(inner: impl Iterator<Item = Self>) -> Self {
-        Self::junction(inner, false, Self::Any)
+        match undecided(inner, Self::Always(false)) {
+            Ok(open) => Self::Any(open.into()),
+            Err(decided) => decided,
+        }
     }
 
     /// The opposite of `inner`, simplified.
     #[must_use]
-    pub fn not(inner: Self) -> Self {
+    pub fn none(inner: Self) -> Self {
         match inner {
             Self::Always(value) => Self::Always(!value),
             other => Self::Not(Box::new(other)),
-        }
-    }
-
-    /// Joins parts of which `neutral` ones change nothing and the opposite decides all.
-    fn junction(inner: impl Iterator<Item = Self>, neutral: bool, join: fn(Box<[Self]>) -> Self) -> Self {
-        let mut kept = Vec::new();
-        for matcher in inner {
-            match matcher {
-                Self::Always(value) if value == neutral => {}
-                Self::Always(value) => return Self::Always(value),
-                other => kept.push(other),
-            }
-        }
-        match kept.len() {
-            0 => Self::Always(neutral),
-            1 => kept.remove(0),
-            _ => join(kept.into()),
         }
     }
 
@@ -220,6 +218,24 @@ impl Matcher {
     }
 }
 
+/// The parts of a junction that are open, when there are several; else what the junction comes down to. A part
+/// that is `neutral` changes nothing, and one that is decided the other way decides all.
+fn undecided(inner: impl Iterator<Item = Matcher>, neutral: Matcher) -> Result<Vec<Matcher>, Matcher> {
+    let mut open = Vec::new();
+    for part in inner {
+        match (&part, &neutral) {
+            (Matcher::Always(value), Matcher::Always(same)) if value == same => {}
+            (Matcher::Always(_), _) => return Err(part),
+            _ => open.push(part),
+        }
+    }
+    match open.len() {
+        0 => Err(neutral),
+        1 => Err(open.remove(0)),
+        _ => Ok(open),
+    }
+}
+
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, inner: &[Self], word: &str| {
@@ -234,8 +250,8 @@ impl fmt::Display for Matcher {
             Self::Any(inner) => list(f, inner, " or "),
             Self::Not(inner) => write!(f, "not ({inner})"),
             Self::Field(field) => write!(f, "{} {}", field.path.join("."), field.wanted()),
-            Self::During(window, true) => write!(f, "during {}", window.name),
-            Self::During(window, false) => write!(f, "not during {}", window.name),
+            Self::During(window, Side::Inside) => write!(f, "during {}", window.name),
+            Self::During(window, Side::Outside) => write!(f, "not during {}", window.name),
         }
     }
 }
@@ -274,7 +290,10 @@ impl Field {
             Operator::Exists => Test::Exists(value.as_bool().unwrap_or(true)),
             Operator::StartsWith => Test::StartsWith(text().into()),
             Operator::EndsWith => Test::EndsWith(text().into()),
-            Operator::Glob => Test::Glob(globset::Glob::new(text()).map_err(|e| e.to_string())?.compile_matcher()),
+            Operator::Glob => {
+                let glob = globset::Glob::new(text()).map_err(|e| e.to_string())?;
+                Test::Glob(Box::new(glob.compile_matcher()))
+            }
             Operator::Regex => {
                 // Bounds what one pattern may cost to hold; its running time is linear by construction.
                 let compiled = regex::RegexBuilder::new(text()).size_limit(1 << 20).build();
@@ -438,7 +457,7 @@ mod tests {
         ));
         let notification = notification(json!({}));
         let at = |now: &str| Facts { notification: &notification, now: now.parse().unwrap() };
-        let during = Matcher::During(Arc::clone(&night), true);
+        let during = Matcher::During(Arc::clone(&night), Side::Inside);
         assert!(during.matches(at("1970-01-01T23:00:00Z")));
         let closed = during.mismatch(at("1970-01-01T12:00:00Z"));
         assert_eq!(closed, Some(Mismatch::Window { name: "night".into(), open: false }));

@@ -256,13 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn handles_count_for_their_name() {
+    fn names_of_the_configuration_are_labels() {
         let metrics = metrics();
-        let plugin = metrics.plugin("muted-threads");
-        plugin.dropped.inc();
-        plugin.duration.observe(0.000_02);
-        metrics.rule_matches("order").inc();
-        metrics.limit_exceeded("producer").inc();
+        metrics.plugin_ran("muted-threads", "drop", Duration::from_micros(20));
+        metrics.plugin_rested("muted-threads");
+        metrics.rule_matched("order");
+        metrics.limit_exceeded("producer");
         metrics.stream_closed("stalled");
         metrics.gap("trimmed");
         metrics.resumed("complete");
@@ -270,7 +269,7 @@ mod tests {
         let text = metrics.encode().unwrap();
         for line in [
             r#"fanfare_plugin_results_total{plugin="muted-threads",result="drop"} 1"#,
-            r#"fanfare_plugin_results_total{plugin="muted-threads",result="tripped"} 0"#,
+            r#"fanfare_plugin_results_total{plugin="muted-threads",result="tripped"} 1"#,
             r#"fanfare_plugin_duration_seconds_bucket{plugin="muted-threads",le="0.000025"} 1"#,
             r#"fanfare_rule_matches_total{rule="order"} 1"#,
             r#"fanfare_limits_exceeded_total{limit="producer"} 1"#,

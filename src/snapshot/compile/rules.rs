@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::{Cx, Kind};
 use crate::config::{self, Action as RawAction, At, Condition, Config, Diagnostic};
 use crate::notification::{Name, TypeName};
-use crate::routing::{Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Template, Window, ambiguous_ties};
+use crate::routing::{
+    Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Side, Template, Window, ambiguous_ties,
+};
 use crate::schemas::{Field as SchemaField, FieldKind, JsonType, SchemaRegistry};
 
 /// Members that every notification may have, beside `data`.
@@ -65,10 +67,7 @@ impl Cx {
         windows: &Windows,
     ) -> Option<Rule> {
         let matcher = self.matcher(&declared.when, config, windows);
-        let filter = match &declared.filter {
-            Some(filter) => Some(self.resolve(Kind::Plugin, filter, &config.plugins)),
-            None => None,
-        };
+        let filter = declared.filter.as_ref().map(|filter| self.resolve(Kind::Plugin, filter, &config.plugins));
         let action = self.action(&declared.action, channels);
         let (matcher, action) = (matcher?, action?);
         let types =
@@ -95,9 +94,9 @@ impl Cx {
         match condition {
             Condition::All(inner) => Some(Matcher::all(self.matchers(inner, config, windows)?.into_iter())),
             Condition::Any(inner) => Some(Matcher::any(self.matchers(inner, config, windows)?.into_iter())),
-            Condition::Not(inner) => Some(Matcher::not(self.matcher(inner, config, windows)?)),
-            Condition::During(name) => self.during(name, true, config, windows),
-            Condition::NotDuring(name) => self.during(name, false, config, windows),
+            Condition::Not(inner) => Some(Matcher::none(self.matcher(inner, config, windows)?)),
+            Condition::During(name) => self.during(name, Side::Inside, config, windows),
+            Condition::NotDuring(name) => self.during(name, Side::Outside, config, windows),
             Condition::Field { path, operator, value } => {
                 self.check_types(path, value, config);
                 match Field::compile(path, *operator, value) {
@@ -117,9 +116,9 @@ impl Cx {
         all.into_iter().collect()
     }
 
-    fn during(&mut self, name: &At<String>, inside: bool, config: &Config, windows: &Windows) -> Option<Matcher> {
+    fn during(&mut self, name: &At<String>, side: Side, config: &Config, windows: &Windows) -> Option<Matcher> {
         let name = self.resolve(Kind::Window, name, &config.windows)?;
-        Some(Matcher::During(Arc::clone(windows.get(&name)?), inside))
+        Some(Matcher::During(Arc::clone(windows.get(&name)?), side))
     }
 
     /// A rule for a type that does not exist is a slip of the pen.

@@ -157,7 +157,8 @@ impl Pipeline {
         let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, &draft.type_name))?;
         self.metrics.received(draft.type_name.as_str());
         let action = Action::Publish(&draft.type_name);
-        let permit = spec.publish.authorize(producer, &[], action).map_err(PublishError::Forbidden)?;
+        let permit =
+            spec.publish.authorize(producer, &[], action).map_err(|denied| PublishError::denied(producer, denied))?;
         let Some(quota) = &spec.limit else { return Ok((permit, None)) };
         let key = quota.key(&KeyFields {
             principal: &producer.id,
@@ -206,7 +207,8 @@ impl Pipeline {
         let subscriber = self.authenticate(&snapshot, request.credential.as_ref(), Timestamp::now())?;
         let channels = requested(&snapshot, &subscriber, &request.channels)?;
         for channel in &channels {
-            snapshot.authorize_subscribe(&subscriber, channel)?;
+            let permit = snapshot.authorize_subscribe(&subscriber, channel);
+            permit.map_err(|error| AttachError::refused(&subscriber, error))?;
         }
         let leases = self.open(&channels).await?;
         let hello = self.hello(&snapshot, &subscriber, &channels);
@@ -243,7 +245,8 @@ impl Pipeline {
         let snapshot = self.live.load();
         let caller = self.authenticate(&snapshot, credential, Timestamp::now())?;
         let channel: ChannelName = channel.parse().map_err(AttachError::BadChannel)?;
-        snapshot.authorize_subscribe(&caller, &channel)?;
+        let permit = snapshot.authorize_subscribe(&caller, &channel);
+        permit.map_err(|error| AttachError::refused(&caller, error))?;
         let listeners = self.hub.channel(&channel).map_or(0, |local| local.listeners());
         Ok((self.broker.info(&channel).await?, listeners))
     }
