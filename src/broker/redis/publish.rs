@@ -17,7 +17,7 @@ use crate::stream::{Epoch, Lane};
 /// that a reader who comes back late is told what it missed, not that nothing is known.
 const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Errors that the publish script can only end with before its first write.
+/// Errors that the publish script can only end with before it has stored anything.
 const REFUSALS: [&str; 8] = ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE"];
 
 /// What came of one message, when it was not stored.

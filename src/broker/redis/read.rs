@@ -1,5 +1,7 @@
 //! Reading from Redis: the history after a position, and the tops of a channel.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
@@ -70,7 +72,7 @@ impl Redis {
 
     async fn open(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
         let mut call = self.scripts.open.call(&self.write_keys(channel));
-        call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(std::time::Duration::ZERO)));
+        call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(Duration::ZERO)));
         let reply = self.commands.run_once(&self.scripts.open, call).await?;
         parse_tops(channel, reply)?.ok_or_else(|| malformed(channel))
     }

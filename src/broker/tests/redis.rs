@@ -307,6 +307,24 @@ async fn more_publishes_than_allowed_are_refused() {
 }
 
 #[tokio::test]
+async fn the_url_names_user_password_and_database() {
+    let server = Server::start(&[]).await;
+    server.run("ACL SETUSER app on >hunter2 ~test:* &test:* +@all").await;
+    let url = |password| format!("redis://app:{password}@127.0.0.1:{}/2", server.port());
+    let user = channel("user.1");
+    let mut node = Node::start(&config(&url("hunter2")));
+    node.is_ready().await;
+    node.broker.subscribe(&user).await.unwrap();
+    let published = node.publish(&user, "{}").await;
+    assert_eq!(node.heard.publication().await.record.seq, published.position.seq);
+    assert_eq!(server.run("EXISTS test:{user.1}:n").await, ::redis::Value::Int(0), "not in database 0");
+
+    let denied = Node::start(&config(&url("wrong-secret")));
+    eventually(|| denied.broker.readiness().is_err_and(|why| why.contains("WRONGPASS"))).await;
+    assert!(!format!("{:?} {:?}", denied.broker, denied.broker.readiness()).contains("wrong-secret"));
+}
+
+#[tokio::test]
 async fn a_deaf_subscription_is_found_and_replaced() {
     let server = Server::start(&[]).await;
     let proxy = Proxy::start(&server).await;
