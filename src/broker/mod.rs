@@ -108,8 +108,8 @@ pub enum Broker {
 }
 
 impl Broker {
-    /// The broker that the configuration's URL names. It hands what it receives to `inlet`. No connection is made
-    /// before [`Broker::run`].
+    /// The broker that the configuration's URL names. It hands what it receives to `inlet`, which must not call it
+    /// back from there. No connection is made before [`Broker::run`].
     ///
     /// # Errors
     /// [`InvalidUrl`] when the URL is neither `memory:` nor one of a single Redis server.

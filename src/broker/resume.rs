@@ -19,8 +19,8 @@ impl Resume {
         self.survived.map_or(0, |last| self.after.seq.min(last))
     }
 
-    /// The answer, given the oldest kept records after [`Resume::start`]: contiguous, but perhaps later than it.
-    /// No records means that everything up to the top is gone.
+    /// The answer, given the oldest records after [`Resume::start`] that can be had: contiguous, but perhaps later
+    /// than it. Without records, everything up to the top is missing.
     pub(super) fn page(self, records: Vec<Record>) -> Page {
         let start = self.start();
         let before = records.first().map_or(self.top.seq, |first| first.seq - 1);
@@ -46,7 +46,7 @@ mod tests {
         Position::new(Epoch::from_bits(7), seq)
     }
 
-    fn records(seqs: std::ops::RangeInclusive<u64>) -> Vec<Record> {
+    fn records(seqs: std::ops::Range<u64>) -> Vec<Record> {
         let message =
             Message { priority: Priority::Low, expires_ms: None, collapse_key: None, event: None, json: "{}".into() };
         seqs.map(|seq| Record { seq, message: message.clone() }).collect()
@@ -59,13 +59,13 @@ mod tests {
     #[test]
     fn every_missing_number_is_told() {
         let resume = |after, survived| Resume { after: at(after), top: at(9), survived };
-        let up_to_date = resume(9, Some(9)).page(records(10..=9));
+        let up_to_date = resume(9, Some(9)).page(Vec::new());
         assert_eq!((up_to_date.gap.clone(), up_to_date.end()), (None, at(9)));
-        assert_eq!(resume(4, Some(9)).page(records(5..=9)).gap, None);
-        assert_eq!(resume(4, Some(9)).page(records(7..=9)).gap, gap(GapReason::Trimmed, Some((5, 6))));
+        assert_eq!(resume(4, Some(9)).page(records(5..10)).gap, None);
+        assert_eq!(resume(4, Some(9)).page(records(7..10)).gap, gap(GapReason::Trimmed, Some((5, 6))));
         assert_eq!(resume(4, Some(9)).page(Vec::new()).gap, gap(GapReason::Trimmed, Some((5, 9))));
-        assert_eq!(resume(6, Some(3)).page(records(4..=9)).gap, gap(GapReason::Diverged, Some((4, 6))));
-        assert_eq!(resume(6, Some(3)).page(records(8..=9)).gap, gap(GapReason::Diverged, Some((4, 7))));
-        assert_eq!(resume(6, None).page(records(1..=9)).gap, gap(GapReason::UnknownEpoch, None));
+        assert_eq!(resume(6, Some(3)).page(records(4..10)).gap, gap(GapReason::Diverged, Some((4, 6))));
+        assert_eq!(resume(6, Some(3)).page(records(8..10)).gap, gap(GapReason::Diverged, Some((4, 7))));
+        assert_eq!(resume(6, None).page(records(1..10)).gap, gap(GapReason::UnknownEpoch, None));
     }
 }

@@ -1,5 +1,7 @@
 //! The connection that commands and scripts go through, brought back for as long as it takes.
 
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Arg, Cmd, Pipeline, PushKind, RedisResult, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +12,7 @@ use super::link::{Backoff, Dialer, Link};
 #[derive(Debug)]
 pub(super) struct Commands {
     dialer: Dialer,
+    timeout: Duration,
     link: Link<Connection>,
 }
 
@@ -74,8 +77,8 @@ impl Script {
 }
 
 impl Commands {
-    pub(super) fn new(dialer: Dialer) -> Self {
-        Self { dialer, link: Link::new("command") }
+    pub(super) fn new(dialer: Dialer, timeout: Duration) -> Self {
+        Self { dialer, timeout, link: Link::new("command") }
     }
 
     /// Keeps the connection up. Never ends by itself.
@@ -103,7 +106,7 @@ impl Commands {
                 broken.cancel();
             }
         };
-        self.dialer.dial(on_push).await
+        self.dialer.dial(self.timeout, on_push).await
     }
 
     /// Whether it stands.
@@ -137,6 +140,13 @@ impl Commands {
         replies.map_err(|error| NoReply::Unanswered(error.to_string()))
     }
 
+    /// Runs one call of a script.
+    pub(super) async fn run_once(&self, script: &Script, call: Cmd) -> Result<Value, NoReply> {
+        let mut calls = Pipeline::with_capacity(1);
+        calls.add_command(call);
+        Ok(self.run_script(script, &calls).await?.pop().unwrap_or_default())
+    }
+
     /// Sends one command.
     pub(super) async fn send_one(&self, command: Cmd) -> Result<Value, NoReply> {
         let mut pipeline = Pipeline::with_capacity(1);
@@ -144,26 +154,23 @@ impl Commands {
         Ok(self.send(&pipeline).await?.pop().unwrap_or_default())
     }
 
-    /// Sends calls of one script in one round trip, and in a second one those for which the server asks for the text.
+    /// Sends calls of one script in one round trip, and in a second one those for which the server lacked its text.
     pub(super) async fn run_script(&self, script: &Script, calls: &Pipeline) -> Result<Vec<Value>, NoReply> {
         let mut replies = self.send(calls).await?;
-        let mut again = Pipeline::new();
-        for (call, _) in calls.cmd_iter().zip(&replies).filter(|(_, reply)| is_unknown_script(reply)) {
-            again.add_command(script.with_text(call));
+        let (mut again, mut unknown) = (Pipeline::new(), Vec::new());
+        for (call, reply) in calls.cmd_iter().zip(&mut replies) {
+            if is_error(reply, ServerErrorKind::NoScript) {
+                again.add_command(script.with_text(call));
+                unknown.push(reply);
+            }
         }
         if !again.is_empty() {
             // The first round may have stored something, so this cannot be called not sent any more.
             let answers = self.send(&again).await.map_err(|error| NoReply::Unanswered(error.to_string()))?;
-            for (reply, answer) in replies.iter_mut().filter(|reply| is_unknown_script(reply)).zip(answers) {
-                *reply = answer;
-            }
+            unknown.into_iter().zip(answers).for_each(|(reply, answer)| *reply = answer);
         }
         Ok(replies)
     }
-}
-
-fn is_unknown_script(reply: &Value) -> bool {
-    is_error(reply, ServerErrorKind::NoScript)
 }
 
 fn is_error(reply: &Value, kind: ServerErrorKind) -> bool {

@@ -28,6 +28,9 @@ const CHUNK: usize = 256;
 /// Most pushes that wait to be delivered. Beyond it the connection is given up and history is read instead, because
 /// waiting would stall the read loop, and a queue without bounds is how a slow node runs out of memory.
 const QUEUE: usize = 16_384;
+/// How long confirmations may take. Longer than callers wait, as making the connection anew costs more than a pause of
+/// the server.
+const CONFIRMATION: Duration = Duration::from_secs(5);
 
 /// The pub/sub connection.
 #[derive(Debug)]
@@ -51,6 +54,15 @@ enum Request {
     /// Answered when it is confirmed, dropped when it is not.
     Subscribe(ChannelName, oneshot::Sender<()>),
     Unsubscribe(ChannelName),
+}
+
+type Inbox = mpsc::UnboundedReceiver<Request>;
+type Requests = std::iter::Peekable<std::vec::IntoIter<Request>>;
+
+impl Request {
+    fn subscribes(&self) -> bool {
+        matches!(self, Self::Subscribe(..))
+    }
 }
 
 impl Feed {
@@ -137,7 +149,7 @@ impl Feed {
                 *queue = None;
             }
         };
-        let connection = match self.refuse_during(self.dialer.dial(on_push), inbox).await {
+        let connection = match self.refuse_during(self.dialer.dial(CONFIRMATION, on_push), inbox).await {
             Ok(connection) => connection,
             Err(error) => return error.to_string(),
         };
@@ -184,14 +196,14 @@ impl Feed {
             inbox.recv_many(&mut batch, CHUNK).await;
             let mut requests = batch.into_iter().peekable();
             while requests.peek().is_some() {
-                self.subscribe_run(&mut connection, &mut requests).await?;
-                self.unsubscribe_run(&mut connection, &mut requests).await?;
+                self.begin(&mut connection, &mut requests).await?;
+                self.end(&mut connection, &mut requests).await?;
             }
         }
     }
 
-    /// Takes the subscribe requests up to the next other one, in one command.
-    async fn subscribe_run(&self, connection: &mut MultiplexedConnection, requests: &mut Requests) -> RedisResult<()> {
+    /// Subscribes for the requests up to the next to unsubscribe.
+    async fn begin(&self, connection: &mut MultiplexedConnection, requests: &mut Requests) -> RedisResult<()> {
         let mut names = Vec::new();
         let mut callers = Vec::new();
         while let Some(Request::Subscribe(channel, caller)) = requests.next_if(Request::subscribes) {
@@ -209,12 +221,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Takes the unsubscribe requests up to the next other one, in one command.
-    async fn unsubscribe_run(
-        &self,
-        connection: &mut MultiplexedConnection,
-        requests: &mut Requests,
-    ) -> RedisResult<()> {
+    /// Unsubscribes for the requests up to the next to subscribe.
+    async fn end(&self, connection: &mut MultiplexedConnection, requests: &mut Requests) -> RedisResult<()> {
         let mut names = Vec::new();
         while let Some(Request::Unsubscribe(channel)) = requests.next_if(|request| !request.subscribes()) {
             // Without a name the command would end every subscription.
@@ -259,22 +267,13 @@ impl Feed {
     }
 }
 
-type Inbox = mpsc::UnboundedReceiver<Request>;
-type Requests = std::iter::Peekable<std::vec::IntoIter<Request>>;
-
-impl Request {
-    fn subscribes(&self) -> bool {
-        matches!(self, Self::Subscribe(..))
-    }
-}
-
 fn read_publication(channel: &ChannelName, payload: Bytes) -> Result<Publication, envelope::Unreadable> {
     let Pushed { lane, position, record } = envelope::read_push(payload).ok_or(envelope::Unreadable::Malformed)?;
     let record = Record { seq: position.seq, message: envelope::decode(record)? };
     Ok(Publication { channel: channel.clone(), lane, epoch: position.epoch, record })
 }
 
-/// A subscription that nobody answers for yet.
+/// A subscription whose caller may yet fail or go away; then it ends.
 #[derive(Debug)]
 pub(super) struct Subscribing<'a> {
     feed: Option<&'a Feed>,

@@ -24,45 +24,42 @@ pub struct InvalidUrl(String);
 
 /// Makes connections to the configured server.
 #[derive(Clone)]
-pub(super) struct Dialer {
-    client: Client,
-    timeout: Duration,
-}
+pub(super) struct Dialer(Client);
 
 impl Dialer {
-    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, InvalidUrl> {
+    pub(super) fn new(url: &str) -> Result<Self, InvalidUrl> {
         let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
         if scheme.contains("sentinel") || scheme.contains("cluster") {
             return Err(InvalidUrl(format!("has the scheme `{scheme}`: Sentinel and Cluster are not supported yet")));
         }
         let invalid = |error| InvalidUrl(format!("is neither `memory:` nor a Redis URL: {error}"));
         let info = url.into_connection_info().map_err(invalid)?;
-        let client = Client::open(tuned(info)).map_err(invalid)?;
-        Ok(Self { client, timeout })
+        Client::open(tuned(info)).map(Self).map_err(invalid)
     }
 
-    /// Connects. `on_push` is called for everything that the server sends unasked, inside the read loop: it must not
-    /// block.
+    /// Connects. A command on the connection fails after `timeout`. `on_push` is called for everything that the server
+    /// sends unasked, inside the read loop: it must not block.
     pub(super) async fn dial(
         &self,
+        timeout: Duration,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(self.timeout))
+            .set_response_timeout(Some(timeout))
             .set_pipeline_buffer_size(WRITE_QUEUE)
             .set_push_sender(move |push| {
                 on_push(push);
                 Ok::<(), redis::aio::SendError>(())
             });
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        self.0.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 
 /// The client may print its password.
 impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dialer").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("Dialer").finish_non_exhaustive()
     }
 }
 

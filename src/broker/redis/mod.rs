@@ -1,7 +1,7 @@
 //! The broker of several nodes: history in Redis streams, delivery by Redis pub/sub.
 //!
-//! Two connections, each brought back for ever: commands, and the [`feed`] that publications come in through. What
-//! must be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
+//! Two connections, each brought back for ever: commands, and the feed that publications come in through. What must
+//! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
 
 mod commands;
@@ -59,11 +59,11 @@ impl Redis {
     /// # Errors
     /// [`InvalidUrl`] when the configured URL is not one of a single Redis server.
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        let dialer = Dialer::new(config.url.expose(), config.timeout)?;
+        let dialer = Dialer::new(config.url.expose())?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
         Ok(Self {
-            commands: Commands::new(dialer.clone()),
+            commands: Commands::new(dialer.clone(), config.timeout),
             feed: Feed::new(dialer, Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
             keys,
             probe,
@@ -75,9 +75,10 @@ impl Redis {
     }
 
     pub(super) async fn run(&self, shutdown: CancellationToken) {
-        let connections =
-            async { tokio::join!(self.commands.run(), self.feed.run(), self.probe.run(&self.commands, &self.feed)) };
-        shutdown.run_until_cancelled(connections).await;
+        let connections = async {
+            tokio::join!(self.commands.run(), self.feed.run(), self.probe.run(&self.commands, &self.feed));
+        };
+        shutdown.run_until_cancelled(Box::pin(connections)).await;
     }
 
     pub(super) async fn subscribe(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {

@@ -66,19 +66,15 @@ impl Probe {
         loop {
             commands.up().await;
             feed.up().await;
-            let begun = Instant::now();
-            let mut probe = redis::cmd("PUBLISH");
-            let sent = Duration::from_millis(self.started.elapsed().as_millis() as u64);
-            probe.arg(&self.pubsub).arg(sent.as_millis() as u64);
-            if commands.send_one(probe).await.is_err() {
+            let Some(sent) = self.send(commands).await else {
                 tokio::time::sleep(RETRY).await;
                 continue;
-            }
+            };
             let mut echoed = self.echoed.subscribe();
             let echo = echoed.wait_for(|newest| *newest >= Some(sent));
             if tokio::time::timeout(INTERVAL, echo).await.is_ok() {
                 misses = 0;
-                tokio::time::sleep_until(begun + INTERVAL).await;
+                tokio::time::sleep_until(self.started + sent + INTERVAL).await;
                 continue;
             }
             misses += 1;
@@ -87,5 +83,14 @@ impl Probe {
                 feed.restart();
             }
         }
+    }
+
+    /// Sends a probe. Returns when, if the server took it.
+    async fn send(&self, commands: &Commands) -> Option<Duration> {
+        let millis = self.started.elapsed().as_millis() as u64;
+        let mut probe = redis::cmd("PUBLISH");
+        probe.arg(&self.pubsub).arg(millis);
+        let reply = commands.send_one(probe).await;
+        matches!(reply, Ok(redis::Value::Int(_))).then(|| Duration::from_millis(millis))
     }
 }

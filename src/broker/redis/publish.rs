@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use uuid::Uuid;
 
 use super::commands::NoReply;
@@ -10,13 +10,14 @@ use super::envelope::{encode, read_lane};
 use super::keys::{hex, lane_code};
 use super::{Redis, read_reply};
 use crate::broker::{Batch, Outgoing, PublishFailed, Published};
+use crate::notification::ChannelName;
 use crate::stream::{Epoch, Lane};
 
 /// How long the epoch and numbers of a channel outlive its last publish at least. Much longer than its history, so
 /// that a reader who comes back late is told what it missed, not that nothing is known.
 const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Errors that the publish script can only end with before its first write.
+/// Errors that the publish script can only end with before it has stored anything.
 const REFUSALS: [&str; 8] = ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE"];
 
 /// What came of one message, when it was not stored.
@@ -42,7 +43,8 @@ impl Redis {
         let exchange = self.commands.run_script(&self.scripts.publish, &calls);
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(Ok(replies)) => {
-                let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| outcome(outgoing, reply));
+                let outcomes =
+                    batch.messages.iter().zip(replies).map(|(outgoing, reply)| outcome(&outgoing.channel, reply));
                 conclude(outcomes.collect(), self.timeout)
             }
             Ok(Err(NoReply::NotConnected(why))) => Err(PublishFailed::NotAccepted(why)),
@@ -70,7 +72,7 @@ impl Redis {
     }
 }
 
-/// How long the meta key of a channel is kept whose records are kept for `ttl`.
+/// How long the meta key of a channel whose records are kept for `ttl` is kept.
 pub(super) fn meta_ttl(ttl: Duration) -> Duration {
     META_TTL.max(ttl * 2)
 }
@@ -80,17 +82,13 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 2)
 }
 
-fn outcome(outgoing: &Outgoing, reply: Value) -> Result<Published, Failure> {
-    let channel = &outgoing.channel;
-    let error = match read_stored(outgoing, reply) {
-        Ok(outcome) => return outcome,
+fn outcome(channel: &ChannelName, reply: Value) -> Result<Published, Failure> {
+    let error = match read_reply(reply).and_then(|reply| read_stored(channel, reply)) {
+        Ok(published) => return published.ok_or(Failure::KeyReused),
         Err(error) => error,
     };
     match error.code() {
-        Some(code) if REFUSALS.contains(&code) => {
-            tracing::warn!(%channel, "redis refused to store a message for `{channel}`: {error}");
-            Err(Failure::Refused(code.to_owned()))
-        }
+        Some(code) if REFUSALS.contains(&code) => Err(Failure::Refused(code.to_owned())),
         _ => {
             tracing::error!(%channel, "redis failed while storing a message for `{channel}`: {error}");
             Err(Failure::Unknown)
@@ -98,20 +96,18 @@ fn outcome(outgoing: &Outgoing, reply: Value) -> Result<Published, Failure> {
     }
 }
 
-/// Reads the script's reply: what came of it, and `lane epoch-seq id`.
-fn read_stored(outgoing: &Outgoing, reply: Value) -> RedisResult<Result<Published, Failure>> {
-    let (outcome, place): (String, String) = read_reply(reply)?;
+/// Reads what the script returns: what came of it, and `lane epoch-seq id` unless the key was reused.
+fn read_stored(channel: &ChannelName, (outcome, place): (String, String)) -> RedisResult<Option<Published>> {
     if outcome == "reused" {
-        return Ok(Err(Failure::KeyReused));
+        return Ok(None);
     }
-    let malformed = || RedisError::from((redis::ErrorKind::UnexpectedReturnType, "is not a place", place.clone()));
-    let mut words = place.split(' ');
-    let mut word = || words.next().ok_or_else(malformed);
-    let lane = read_lane(word()?).ok_or_else(malformed)?;
-    let position = word()?.parse().map_err(|_| malformed())?;
-    let id: Uuid = word()?.parse().map_err(|_| malformed())?;
+    let malformed = || RedisError::from((ErrorKind::UnexpectedReturnType, "is no place of a record", place.clone()));
+    let [lane, position, id] = *place.split(' ').collect::<Vec<_>>() else { return Err(malformed()) };
+    let lane = read_lane(lane).ok_or_else(malformed)?;
+    let position = position.parse().map_err(|_| malformed())?;
+    let id: Uuid = id.parse().map_err(|_| malformed())?;
     let duplicate_of = (outcome == "duplicate").then_some(id);
-    Ok(Ok(Published { channel: outgoing.channel.clone(), lane, position, duplicate_of }))
+    Ok(Some(Published { channel: channel.clone(), lane, position, duplicate_of }))
 }
 
 /// What is known of a whole batch. Only if no message was stored may it be called not accepted.

@@ -1,5 +1,7 @@
 //! Reading from Redis: the history after a position, and the tops of a channel.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
@@ -23,9 +25,8 @@ impl Redis {
         after: Position,
         limit: usize,
     ) -> Result<Page, Unavailable> {
-        let mut calls = Pipeline::with_capacity(1);
-        calls.add_command(self.resume_call(channel, lane, after, limit));
-        let reply = self.commands.run_script(&self.scripts.resume, &calls).await?.pop().unwrap_or_default();
+        let call = self.resume_call(channel, lane, after, limit);
+        let reply = self.commands.run_once(&self.scripts.resume, call).await?;
         let Some((top, survived, entries)) = read_reply::<Option<(String, i64, Vec<Entry>)>>(reply)? else {
             // The reader needs a position to go on from, and there is none yet.
             let top = self.open(channel).await?[lane.index()];
@@ -71,10 +72,8 @@ impl Redis {
 
     async fn open(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
         let mut call = self.scripts.open.call(&self.write_keys(channel));
-        call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(std::time::Duration::ZERO)));
-        let mut calls = Pipeline::with_capacity(1);
-        calls.add_command(call);
-        let reply = self.commands.run_script(&self.scripts.open, &calls).await?.pop().unwrap_or_default();
+        call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(Duration::ZERO)));
+        let reply = self.commands.run_once(&self.scripts.open, call).await?;
         parse_tops(channel, reply)?.ok_or_else(|| malformed(channel))
     }
 }

@@ -25,6 +25,6 @@ end
 local start = math.max(0, math.min(seq, survived))
 local records = {}
 if start < top then
-  records = redis.call('XRANGE', KEYS[2], (start + 1) .. '-0', '+', 'COUNT', ARGV[4])
+  records = redis.call('XRANGE', KEYS[2], (start + 1) .. '-0', top .. '-0', 'COUNT', ARGV[4])
 end
 return { meta[1] .. '-' .. top, survived, records }

@@ -26,6 +26,7 @@ contract! {
     a_reader_resumes_exactly_where_it_was,
     a_page_has_no_more_than_its_limit,
     what_size_trimmed_is_told_exactly,
+    what_age_trimmed_is_told_and_numbers_go_on,
     an_unknown_epoch_is_told_and_all_that_is_kept_follows,
     a_new_channel_has_a_position_before_its_first_record,
     a_batch_reaches_each_of_its_channels,
@@ -95,6 +96,22 @@ async fn what_size_trimmed_is_told_exactly(node: Node) {
     assert_eq!(seqs(&page), range(first..=350));
     let page = node.read(&user, Position::new(start.epoch, first - 1)).await;
     assert_eq!((page.gap.clone(), seqs(&page)), (None, range(first..=350)));
+}
+
+async fn what_age_trimmed_is_told_and_numbers_go_on(node: Node) {
+    let user = channel("user.1");
+    let short = || {
+        let mut batch = batch(&user, "{}", Priority::Medium);
+        batch.messages[0].retention.ttl = Duration::from_millis(50);
+        node.try_publish(batch)
+    };
+    let first = short().await.unwrap().position;
+    let second = short().await.unwrap().position;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let page = node.read(&user, first).await;
+    assert_eq!((page.gap.clone(), page.records.len(), page.end()), (gap(GapReason::Trimmed, Some((2, 2))), 0, second));
+    let third = short().await.unwrap().position;
+    assert_eq!(third, Position::new(first.epoch, 3));
 }
 
 async fn an_unknown_epoch_is_told_and_all_that_is_kept_follows(node: Node) {

@@ -6,9 +6,9 @@ use super::*;
 use crate::broker::Memory;
 
 fn memory(max_channels: usize) -> (Memory, Heard) {
-    let (events, heard) = mpsc::unbounded_channel();
+    let (recorder, heard) = Recorder::new();
     let config = config::Broker { max_channels, ..config("memory:") };
-    (Memory::new(&config, Arc::new(Recorder(events))), Heard(heard))
+    (Memory::new(&config, Arc::new(recorder)), heard)
 }
 
 fn store(memory: &Memory, batch: &Batch, now: Instant) -> Position {

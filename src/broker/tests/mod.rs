@@ -8,6 +8,7 @@ mod server;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -29,6 +30,8 @@ const RETENTION: Retention = Retention { size: 10_000, ttl: Duration::from_secs(
 struct Node {
     broker: Arc<Broker>,
     heard: Heard,
+    /// While set, its inlet does not take what is delivered.
+    stuck: Arc<AtomicBool>,
     _running: JoinSet<()>,
 }
 
@@ -39,15 +42,28 @@ enum Event {
 }
 
 #[derive(Debug)]
-struct Recorder(mpsc::UnboundedSender<Event>);
+struct Recorder {
+    events: mpsc::UnboundedSender<Event>,
+    stuck: Arc<AtomicBool>,
+}
+
+impl Recorder {
+    fn new() -> (Self, Heard) {
+        let (events, heard) = mpsc::unbounded_channel();
+        (Self { events, stuck: Arc::default() }, Heard(heard))
+    }
+}
 
 impl Inlet for Recorder {
     fn deliver(&self, publication: Publication) {
-        let _ = self.0.send(Event::Delivered(publication));
+        while self.stuck.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = self.events.send(Event::Delivered(publication));
     }
 
     fn missed(&self, channels: Option<&[ChannelName]>) {
-        let _ = self.0.send(Event::Missed(channels.map(<[_]>::to_vec)));
+        let _ = self.events.send(Event::Missed(channels.map(<[_]>::to_vec)));
     }
 }
 
@@ -85,12 +101,13 @@ fn config(url: &str) -> config::Broker {
 
 impl Node {
     fn start(config: &config::Broker) -> Self {
-        let (events, heard) = mpsc::unbounded_channel();
-        let broker = Arc::new(Broker::new(config, Arc::new(Recorder(events))).unwrap());
+        let (recorder, heard) = Recorder::new();
+        let stuck = Arc::clone(&recorder.stuck);
+        let broker = Arc::new(Broker::new(config, Arc::new(recorder)).unwrap());
         let mut running = JoinSet::new();
         let runs = Arc::clone(&broker);
         running.spawn(async move { runs.run(CancellationToken::new()).await });
-        Self { broker, heard: Heard(heard), _running: running }
+        Self { broker, heard, stuck, _running: running }
     }
 
     fn memory() -> Self {
@@ -141,12 +158,14 @@ struct Follower {
     channel: ChannelName,
     at: Position,
     texts: Vec<String>,
+    /// How often its node may have missed something.
+    missed: usize,
 }
 
 impl Follower {
     async fn start(node: &Node, channel: &ChannelName) -> Self {
         let [_, at] = node.broker.subscribe(channel).await.unwrap();
-        Self { channel: channel.clone(), at, texts: Vec::new() }
+        Self { channel: channel.clone(), at, texts: Vec::new(), missed: 0 }
     }
 
     async fn follow(&mut self, node: &mut Node, count: usize) {
@@ -159,16 +178,26 @@ impl Follower {
                 }
                 Event::Delivered(publication)
                     if publication.epoch == self.at.epoch && publication.record.seq <= self.at.seq => {}
-                Event::Delivered(_) | Event::Missed(_) => self.catch_up(node).await,
+                Event::Delivered(_) => self.catch_up(node).await,
+                Event::Missed(_) => {
+                    self.missed += 1;
+                    self.catch_up(node).await;
+                }
             }
         }
     }
 
+    /// Reads up to the top, however often it takes: what it was told it missed nobody tells again.
     async fn catch_up(&mut self, node: &Node) {
-        let Ok(page) = node.broker.read(&self.channel, Lane::Normal, self.at, 10_000).await else { return };
-        assert_eq!(page.gap, None, "after {}", self.at);
-        for record in page.records {
-            self.take(page.top.epoch, record);
+        loop {
+            match node.broker.read(&self.channel, Lane::Normal, self.at, 1_000).await {
+                Ok(page) if page.records.is_empty() => return assert_eq!(page.gap, None, "after {}", self.at),
+                Ok(page) => {
+                    assert_eq!(page.gap, None, "after {}", self.at);
+                    page.records.into_iter().for_each(|record| self.take(page.top.epoch, record));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the Redis broker survives, on a real server.
 
-use std::time::Instant as Clock;
+use tokio::time::Instant;
 
 use super::proxy::Proxy;
 use super::*;
@@ -86,7 +86,7 @@ async fn what_is_not_answered_is_stored_once_when_it_is_repeated() {
     let user = channel("user.1");
     let batch = keyed(&user, "one", 7);
     server.run("CLIENT PAUSE 1500 ALL").await;
-    let begun = Clock::now();
+    let begun = Instant::now();
     let outcome = node.try_publish(batch.clone()).await;
     assert_eq!(outcome, Err(PublishFailed::UnknownOutcome(Duration::from_secs(1))));
     assert!(begun.elapsed() < Duration::from_millis(1_200), "{:?}", begun.elapsed());
@@ -120,6 +120,7 @@ async fn killed_connections_lose_nothing() {
     };
     tokio::join!(load, follower.follow(&mut here, texts.len()));
     assert_eq!(follower.texts, texts);
+    assert!(follower.missed > 3, "connections were lost {} times", follower.missed);
     let before = Position::new(follower.at.epoch, 0);
     assert_eq!(seqs(&here.read(&user, before).await), range(1..=2_000));
 }
@@ -132,7 +133,7 @@ async fn while_redis_is_down_publishes_are_refused_at_once() {
     node.broker.subscribe(&user).await.unwrap();
     server.kill();
     eventually(|| node.broker.readiness().is_err()).await;
-    let begun = Clock::now();
+    let begun = Instant::now();
     let refused = node.try_publish(batch(&user, "{}", Priority::Medium)).await;
     assert!(matches!(refused, Err(PublishFailed::NotAccepted(_))), "{refused:?}");
     assert!(node.broker.subscribe(&channel("user.2")).await.is_err());
@@ -306,6 +307,24 @@ async fn more_publishes_than_allowed_are_refused() {
 }
 
 #[tokio::test]
+async fn the_url_names_user_password_and_database() {
+    let server = Server::start(&[]).await;
+    server.run("ACL SETUSER app on >hunter2 ~test:* &test:* +@all").await;
+    let url = |password| format!("redis://app:{password}@127.0.0.1:{}/2", server.port());
+    let user = channel("user.1");
+    let mut node = Node::start(&config(&url("hunter2")));
+    node.is_ready().await;
+    node.broker.subscribe(&user).await.unwrap();
+    let published = node.publish(&user, "{}").await;
+    assert_eq!(node.heard.publication().await.record.seq, published.position.seq);
+    assert_eq!(server.run("EXISTS test:{user.1}:n").await, ::redis::Value::Int(0), "not in database 0");
+
+    let denied = Node::start(&config(&url("wrong-secret")));
+    eventually(|| denied.broker.readiness().is_err_and(|why| why.contains("WRONGPASS"))).await;
+    assert!(!format!("{:?} {:?}", denied.broker, denied.broker.readiness()).contains("wrong-secret"));
+}
+
+#[tokio::test]
 async fn a_deaf_subscription_is_found_and_replaced() {
     let server = Server::start(&[]).await;
     let proxy = Proxy::start(&server).await;
@@ -315,7 +334,7 @@ async fn a_deaf_subscription_is_found_and_replaced() {
     let mut follower = Follower::start(&node, &user).await;
     proxy.mute_subscribers();
     node.publish(&user, "one").await;
-    let deaf = Clock::now();
+    let deaf = Instant::now();
     eventually(|| node.broker.readiness().is_err()).await;
     assert!(deaf.elapsed() < Duration::from_secs(10), "{:?}", deaf.elapsed());
     follower.follow(&mut node, 1).await;
@@ -325,11 +344,34 @@ async fn a_deaf_subscription_is_found_and_replaced() {
     assert_eq!(follower.texts, ["one", "two"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_node_that_cannot_keep_up_reads_what_it_did_not_take() {
+    let server = Server::start(&[]).await;
+    let (mut slow, there) = (Node::redis(&server).await, Node::redis(&server).await);
+    let user = channel("user.1");
+    let mut follower = Follower::start(&slow, &user).await;
+    there.publish(&user, "first").await;
+    follower.follow(&mut slow, 1).await;
+    let missed_before = follower.missed;
+    slow.stuck.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        let publishes = (0..1_000).map(|n| {
+            let mut batch = batch(&user, &n.to_string(), Priority::Medium);
+            batch.messages[0].retention.size = 100_000;
+            there.try_publish(batch)
+        });
+        assert!(futures_util::future::join_all(publishes).await.iter().all(Result::is_ok));
+    }
+    slow.stuck.store(false, Ordering::SeqCst);
+    follower.follow(&mut slow, 20_001).await;
+    assert!(follower.missed > missed_before, "its queue overflowed");
+}
+
 #[test]
 fn urls_that_are_not_supported_say_so() {
     let refused = |url: &str| {
-        let (events, _) = mpsc::unbounded_channel();
-        let error: InvalidUrl = Broker::new(&config(url), Arc::new(Recorder(events))).unwrap_err();
+        let (recorder, _) = Recorder::new();
+        let error: InvalidUrl = Broker::new(&config(url), Arc::new(recorder)).unwrap_err();
         error.to_string()
     };
     assert!(refused("redis+sentinel://a:26379/mymaster").contains("not supported yet"));
