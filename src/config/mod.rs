@@ -3,6 +3,7 @@
 //! Nothing here is compiled or cross-checked: names are texts until `snapshot` resolves them. Every fault is a
 //! [`Diagnostic`], and all of them are collected before any is reported.
 
+mod confined;
 mod diagnostic;
 mod load;
 mod lower;
@@ -11,6 +12,7 @@ mod source;
 mod table;
 mod watch;
 
+pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{Loaded, load};
 pub use secret::Secret;
