@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::{Name, Priority, TypeName, parse_duration};
 
+/// Every member that a notification may have.
+pub const MEMBERS: [&str; 11] =
+    ["type", "userId", "title", "message", "priority", "data", "tags", "source", "ttl", "collapseKey", "id"];
 /// Most tags on one notification.
 pub const MAX_TAGS: usize = 32;
 /// Most characters in `userId`, `source`, `collapseKey` and in a tag.
@@ -30,6 +33,12 @@ impl Violation {
     #[must_use]
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// A violation at a member, by its own key, of the object at `parent`.
+    #[must_use]
+    pub fn at_member(parent: &str, key: &str, detail: impl Into<String>) -> Self {
+        Self::new(format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), detail)
     }
 }
 
@@ -106,20 +115,16 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    const KNOWN: [&'static str; 11] =
-        ["type", "userId", "title", "message", "priority", "data", "tags", "source", "ttl", "collapseKey", "id"];
-
     fn fault(&mut self, member: &str, detail: impl Into<String>) {
-        let pointer = format!("/{}", member.replace('~', "~0").replace('/', "~1"));
-        self.violations.push(Violation::new(pointer, detail));
+        self.violations.push(Violation::at_member("", member, detail));
     }
 
     fn known_members(&mut self) {
         for member in self.members.keys() {
             if member == "createdAt" {
                 self.fault(member, "is set by the server");
-            } else if !Self::KNOWN.contains(&member.as_str()) {
-                self.fault(member, format!("is not a member of a notification; known are {}", Self::KNOWN.join(", ")));
+            } else if !MEMBERS.contains(&member.as_str()) {
+                self.fault(member, format!("is not a member of a notification; known are {}", MEMBERS.join(", ")));
             }
         }
     }

@@ -6,7 +6,7 @@ mod name;
 mod priority;
 mod reason;
 
-pub use draft::{Draft, MAX_TAGS, Violation};
+pub use draft::{Draft, MAX_TAGS, MEMBERS, Violation};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use name::{ChannelName, InvalidName, MAX_SEGMENTS, Name, Segment, TypeName};
 pub use priority::Priority;

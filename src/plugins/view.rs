@@ -10,13 +10,9 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString};
 use serde_json::Value;
 use smallvec::SmallVec;
 
-use crate::notification::Notification;
+use crate::notification::{MEMBERS, Notification};
 
 use super::library::{charge, fault};
-
-/// The members of a notification that a script may ask for; any other is a misspelling.
-const MEMBERS: [&str; 11] =
-    ["type", "userId", "title", "message", "priority", "data", "tags", "source", "ttl", "collapseKey", "id"];
 
 /// A JSON object inside a notification or inside a plugin's parameters.
 #[derive(Debug, Clone)]
