@@ -69,9 +69,9 @@ macro_rules! metrics {
 
 metrics! {
     notifications: IntCounterVec = "notifications_total" ["outcome", "reason"] "Notifications by what became of them.";
-    received: IntCounterVec = "notifications_received_total" ["type"] "Notifications that producers sent, by declared type.";
+    received: IntCounterVec = "notifications_received_total" ["type"] "Notifications that producers sent, by type.";
     rule_matches: IntCounterVec = "rule_matches_total" ["rule"] "Notifications that a rule matched.";
-    plugin_results: IntCounterVec = "plugin_results_total" ["plugin", "result"] "Calls of a filter by its verdict; tripped ones were not called.";
+    plugin_results: IntCounterVec = "plugin_results_total" ["plugin", "result"] "Calls of a filter by their result.";
     plugin_duration: HistogramVec = "plugin_duration_seconds" ["plugin"] "Wall time of a filter's call.";
     pub publish_duration: Histogram = "publish_duration_seconds" [] "From a publish's complete body to its answer.";
     pub connections: IntGauge = "connections" [] "Open connections.";
@@ -87,7 +87,7 @@ metrics! {
     config_successful: IntGauge = "config_last_reload_successful" [] "Whether the last load succeeded.";
     config_success_time: IntGauge = "config_last_reload_success_timestamp_seconds" [] "When a load last succeeded.";
     pub broker_up: IntGauge = "broker_up" [] "Whether a probe lately came back through the broker.";
-    pub broker_reconnects: IntCounter = "broker_reconnects_total" [] "Connections to the broker that had to be made again.";
+    pub broker_reconnects: IntCounter = "broker_reconnects_total" [] "Connections to the broker that were made again.";
     http_requests: IntCounterVec = "http_requests_total" ["route", "status"] "Requests by route and status.";
     build_info: IntGaugeVec = "build_info" ["version"] "1, labelled with the version that runs.";
 }
