@@ -18,7 +18,9 @@ pub(super) struct Turn<'a> {
 impl InFlight {
     /// The key's turn; none while another publish has it.
     pub(super) fn enter(&self, digest: [u8; 16]) -> Option<Turn<'_>> {
-        self.0.lock().insert(digest).then_some(Turn { keys: self, digest })
+        let free = self.0.lock().insert(digest);
+        // Lazily: a turn that is made and dropped would give away the turn of the other.
+        free.then(|| Turn { keys: self, digest })
     }
 }
 
