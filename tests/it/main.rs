@@ -1,1 +1,6 @@
-fn main() {}
+//! The product as its users meet it: real sockets, a real Redis, a real browser.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected shall panic")]
+
+mod support;
+
+mod publish;
