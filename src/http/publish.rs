@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -29,24 +30,27 @@ pub(super) struct Options {
     dry_run: Option<String>,
 }
 
-impl Options {
-    fn mode(&self) -> Result<Mode, Problem> {
-        match self.dry_run.as_deref() {
-            None | Some("0" | "false") => Ok(Mode::Publish),
-            Some("" | "1" | "true") => Ok(Mode::DryRun),
-            Some(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad_query", "dry_run is neither 1 nor 0")),
-        }
+/// What the query asks for; one that cannot be read is a problem of the same kind as any other.
+type Asked = Result<Query<Options>, QueryRejection>;
+
+fn mode(asked: Asked) -> Result<Mode, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail);
+    let Query(options) = asked.map_err(|rejection| bad(rejection.body_text()))?;
+    match options.dry_run.as_deref() {
+        None | Some("0" | "false") => Ok(Mode::Publish),
+        Some("" | "1" | "true") => Ok(Mode::DryRun),
+        Some(_) => Err(bad("dry_run is neither 1 nor 0".to_owned())),
     }
 }
 
 /// Publishes one notification.
 pub(super) async fn one(
     State(context): State<Context>,
-    Query(options): Query<Options>,
+    asked: Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let mode = options.mode()?;
+    let mode = mode(asked)?;
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|_| {
@@ -65,11 +69,11 @@ pub(super) async fn one(
 /// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items.
 pub(super) async fn batch(
     State(context): State<Context>,
-    Query(options): Query<Options>,
+    asked: Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let mode = options.mode()?;
+    let mode = mode(asked)?;
     let credential = extract::credential(&headers, From::Header)?;
     let body = super::body::read(&context, &headers, body, &[JSON, NDJSON]).await?;
     let mut results = Vec::new();

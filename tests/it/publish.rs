@@ -160,6 +160,8 @@ async fn a_dry_run_decides_and_sends_nothing() {
     }
     let request = server.post("/v1/notifications?dry_run=perhaps").body(order("c7", 1).to_string());
     server.send(request).await.refused(400, "bad_query");
+    let request = server.post("/v1/notifications?dry_run=1&dry_run=0").body(order("c7", 1).to_string());
+    server.send(request).await.refused(400, "bad_query");
     server.publish(order("c7", 2)).await.accepted();
     assert_eq!(customer.next_order().await, "2");
 }
@@ -266,6 +268,7 @@ async fn paths_and_methods_that_are_not_there_are_problems_too() {
     let server = TestServer::start(Scenario::shop()).await;
     server.send(server.get("/v2/notifications")).await.refused(404, "not_found");
     server.send(server.get("/v1/notifications")).await.refused(405, "method_not_allowed");
+    server.send(server.get("/v1/channels/%ff")).await.refused(400, "bad_channel");
     server.send(server.get("/v1/admin/config")).await.refused(404, "not_found");
     server.send(server.get("/metrics")).await.refused(404, "not_found");
     assert_eq!(server.send(server.get("/livez")).await.text, "ok\n");
