@@ -66,7 +66,8 @@ pub(super) async fn one(
     Ok(response)
 }
 
-/// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items.
+/// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items. An
+/// idempotency key counts for each item at its place, so a repeat sends only what the first try did not.
 pub(super) async fn batch(
     State(context): State<Context>,
     asked: Asked,
@@ -75,22 +76,20 @@ pub(super) async fn batch(
 ) -> Result<Json<Value>, Problem> {
     let mode = mode(asked)?;
     let credential = extract::credential(&headers, From::Header)?;
+    let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON, NDJSON]).await?;
     let mut results = Vec::new();
-    for item in items(&body)? {
-        results.push(publish_item(&context, credential.as_ref(), item.as_bytes(), mode, &headers).await);
+    for (place, item) in items(&body)?.iter().enumerate() {
+        // No key that a producer can send has a space in it, so these are never the key of a single publish.
+        let key = idempotency_key.map(|key| format!("{key} {place}"));
+        let (credential, idempotency_key) = (credential.as_ref(), key.as_deref());
+        let submission = Submission { credential, body: item.as_bytes(), idempotency_key, mode };
+        results.push(publish_item(&context, submission, &headers).await);
     }
     Ok(Json(json!({ "results": results })))
 }
 
-async fn publish_item(
-    context: &Context,
-    credential: Option<&Credential>,
-    body: &[u8],
-    mode: Mode,
-    headers: &HeaderMap,
-) -> Value {
-    let submission = Submission { credential, body, idempotency_key: None, mode };
+async fn publish_item(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Value {
     match accept(context, submission, headers).await {
         Ok(receipt) => receipt.to_json(),
         Err(error) => Problem::from(error).to_json(),

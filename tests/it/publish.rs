@@ -224,6 +224,22 @@ async fn a_batch_has_a_result_for_every_item() {
 }
 
 #[tokio::test]
+async fn a_batch_with_an_idempotency_key_may_be_repeated() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let batch =
+        |items: &Value| server.post("/v1/notifications:batch").header("idempotency-key", "k").body(items.to_string());
+    let first = server.send(batch(&json!([order("c7", 1), order("c7", 2)]))).await.ok();
+    let again = server.send(batch(&json!([order("c7", 1), order("c7", 2), order("c7", 3)]))).await.ok();
+    let duplicates: Vec<&Value> = again["results"].as_array().unwrap().iter().map(|one| &one["duplicate"]).collect();
+    assert_eq!(duplicates, [true, true, false], "{again}");
+    assert_eq!(again["results"][0]["id"], first["results"][0]["id"]);
+    for number in ["1", "2", "3"] {
+        assert_eq!(customer.next_order().await, number);
+    }
+}
+
+#[tokio::test]
 async fn the_same_key_and_body_is_published_once() {
     let server = TestServer::start(Scenario::shop()).await;
     let mut customer = server.subscribe("user.c7").await;
