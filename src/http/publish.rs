@@ -53,8 +53,10 @@ pub(super) async fn one(
     let mode = mode(asked)?;
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
-    let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|_| {
-        context.pipeline.metrics.ended(Reason::BodyTooLarge.code());
+    let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|problem| {
+        if problem.code() == Reason::BodyTooLarge.code() {
+            context.pipeline.metrics.ended(problem.code());
+        }
     })?;
     let submission = Submission { credential: credential.as_ref(), body: &body, idempotency_key, mode };
     let receipt = accept(&context, submission, &headers).await?;

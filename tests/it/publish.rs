@@ -178,6 +178,8 @@ async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     server.send(zipped).await.refused(415, "unsupported_media_type");
     let large = with(order("c7", 1), "message", "x".repeat(1_024));
     server.publish(large).await.refused(413, "body_too_large");
+    let counted = r#"fanfare_notifications_total{outcome="rejected",reason="body_too_large"}"#;
+    assert_eq!(server.metric(counted).await, 1.0, "what was of the wrong kind was not too large");
 
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     let head =
