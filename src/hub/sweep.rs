@@ -86,10 +86,15 @@ impl Hub {
         for channel in idle {
             // Taken means that somebody is opening it: it is not idle any more.
             let Ok(mut subscribed) = channel.subscribed.try_lock() else { continue };
+            if channel.users.load(Ordering::Acquire) > 0 {
+                continue;
+            }
+            // Without the map's lock, as the memory broker delivers under a lock that it takes here too. Whoever
+            // comes meanwhile waits for `subscribed`, and subscribes again.
+            unsubscribe(channel.name());
+            *subscribed = false;
             let mut channels = self.channels.write();
             if channel.users.load(Ordering::Acquire) == 0 {
-                unsubscribe(channel.name());
-                *subscribed = false;
                 channels.remove(channel.name());
             }
         }
