@@ -3,5 +3,6 @@
 
 mod support;
 
+mod http2;
 mod hub;
 mod publish;

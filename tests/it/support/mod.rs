@@ -20,7 +20,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use redis::Redis;
 pub(crate) use scenario::Scenario;
 pub(crate) use server::TestServer;
-pub(crate) use sse::{Event, Frame};
+pub(crate) use sse::{Event, Frame, take_frame};
 
 use std::time::Duration;
 
