@@ -204,7 +204,12 @@ impl Pipeline {
             return Err(AttachError::Draining);
         }
         let snapshot = self.live.load();
-        let subscriber = self.authenticate(&snapshot, request.credential.as_ref(), Timestamp::now())?;
+        let now = Timestamp::now();
+        let subscriber = self.authenticate(&snapshot, request.credential.as_ref(), now)?;
+        // The leeway that a presented token has is none for a stream, which would be ended at once.
+        if let Some(expiry) = subscriber.expires_at.filter(|expiry| *expiry <= now) {
+            return Err(AuthError::Expired(expiry).into());
+        }
         let channels = requested(&snapshot, &subscriber, &request.channels)?;
         for channel in &channels {
             let permit = snapshot.authorize_subscribe(&subscriber, channel);

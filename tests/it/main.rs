@@ -6,3 +6,4 @@ mod support;
 mod http2;
 mod hub;
 mod publish;
+mod subscribe;
