@@ -6,4 +6,5 @@ mod support;
 mod http2;
 mod hub;
 mod publish;
+mod resume;
 mod subscribe;
