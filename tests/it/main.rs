@@ -3,6 +3,7 @@
 
 mod support;
 
+mod auth;
 mod http2;
 mod hub;
 mod publish;

@@ -111,8 +111,12 @@ impl Listen {
         };
         let head = Head::parse(std::str::from_utf8(&bytes[..end]).unwrap());
         bytes.drain(..end + 4);
-        let chunked = head.header("transfer-encoding") == "chunked";
-        let body = if chunked { Body::Chunked { left: 0 } } else { Body::Plain };
+        let body = match (head.header("transfer-encoding"), head.header("content-length").parse()) {
+            ("chunked", _) => Body::Chunked { left: 0 },
+            _ if head.status == 204 => Body::Sized { left: 0 },
+            (_, Ok(left)) => Body::Sized { left },
+            _ => Body::UntilTheEnd,
+        };
         Subscriber { stream, head, body, raw: bytes, text: Vec::new(), cursor: String::new() }
     }
 
@@ -159,7 +163,10 @@ enum Body {
     Chunked {
         left: usize,
     },
-    Plain,
+    Sized {
+        left: usize,
+    },
+    UntilTheEnd,
 }
 
 /// An open stream.
@@ -275,26 +282,30 @@ impl Subscriber {
     }
 
     fn decode(&mut self) -> Decoded {
-        let Body::Chunked { left } = &mut self.body else {
-            let some = !self.raw.is_empty();
-            self.text.append(&mut self.raw);
-            return if some { Decoded::Some } else { Decoded::None };
-        };
-        if *left == 0 {
-            let Some(end) = self.raw.windows(2).position(|pair| pair == b"\r\n") else { return Decoded::None };
-            let size = std::str::from_utf8(&self.raw[..end]).unwrap();
-            let size = usize::from_str_radix(size, 16).unwrap();
-            if size == 0 {
-                return Decoded::End;
+        let mut all = self.raw.len();
+        // How much may be taken, and how much of it is text.
+        let (left, text) = match &mut self.body {
+            Body::Sized { left: 0 } => return Decoded::End,
+            Body::Sized { left } => (left, usize::MAX),
+            Body::UntilTheEnd => (&mut all, usize::MAX),
+            Body::Chunked { left } => {
+                if *left == 0 {
+                    let Some(end) = self.raw.windows(2).position(|pair| pair == b"\r\n") else { return Decoded::None };
+                    let size = std::str::from_utf8(&self.raw[..end]).unwrap();
+                    let size = usize::from_str_radix(size, 16).unwrap();
+                    if size == 0 {
+                        return Decoded::End;
+                    }
+                    self.raw.drain(..end + 2);
+                    *left = size + 2; // with the line end that closes it
+                }
+                let text = left.saturating_sub(2);
+                (left, text)
             }
-            self.raw.drain(..end + 2);
-            *left = size + 2; // with the line end that closes it
-        }
+        };
         let taken: Vec<u8> = self.raw.drain(..self.raw.len().min(*left)).collect();
-        // Of the line end nothing is text.
-        let text = taken.len().min(left.saturating_sub(2));
         *left -= taken.len();
-        self.text.extend_from_slice(&taken[..text]);
+        self.text.extend_from_slice(&taken[..taken.len().min(text)]);
         if taken.is_empty() { Decoded::None } else { Decoded::Some }
     }
 }
