@@ -4,11 +4,13 @@
 mod support;
 
 mod auth;
+mod cli;
 mod http2;
 mod hub;
 mod limits;
 mod plugins;
 mod publish;
+mod reload;
 mod resume;
 mod subscribe;
 mod wire;

@@ -15,7 +15,7 @@ pub(crate) use answer::Answer;
 pub(crate) use chromium::Chromium;
 pub(crate) use listen::{Listen, Subscriber};
 pub(crate) use notifications::{alert, broadcast, mention, order, with};
-pub(crate) use program::{Program, fanfare};
+pub(crate) use program::{Program, fanfare, run_with_input};
 pub(crate) use proxy::Proxy;
 pub(crate) use redis::Redis;
 pub(crate) use scenario::Scenario;
