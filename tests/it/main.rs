@@ -10,6 +10,7 @@ mod hub;
 mod limits;
 mod plugins;
 mod publish;
+mod redis;
 mod reload;
 mod resume;
 mod subscribe;

@@ -191,20 +191,29 @@ impl Subscriber {
     /// The next thing that is said; none when the stream has ended.
     pub(crate) async fn next_frame(&mut self) -> Option<Frame> {
         let frame = within_deadline("something is said", self.read_frame()).await;
-        if let Some(Frame::Event(Event { id: Some(id), .. })) = &frame {
-            self.cursor.clone_from(id);
-        }
+        self.note(frame.as_ref());
         frame
     }
 
-    /// The next event of any kind; none when the stream has ended.
+    /// The next event of any kind; none when the stream has ended. Heartbeats do not prolong the wait.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        loop {
-            match self.next_frame().await {
-                Some(Frame::Event(event)) => return Some(event),
-                Some(Frame::Heartbeat) => {}
-                None => return None,
+        within_deadline("an event comes", async {
+            loop {
+                let frame = self.read_frame().await;
+                self.note(frame.as_ref());
+                match frame {
+                    Some(Frame::Event(event)) => return Some(event),
+                    Some(Frame::Heartbeat) => {}
+                    None => return None,
+                }
             }
+        })
+        .await
+    }
+
+    fn note(&mut self, frame: Option<&Frame>) {
+        if let Some(Frame::Event(Event { id: Some(id), .. })) = frame {
+            self.cursor.clone_from(id);
         }
     }
 
