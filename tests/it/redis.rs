@@ -228,3 +228,26 @@ async fn a_flushed_redis_is_told_to_readers_as_a_reset() {
         assert!(resets.contains(&"normal".to_owned()), "{resets:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_goes_while_a_stream_opens_opens_nothing() {
+    let redis = Redis::start().await;
+    let scenario = Scenario::shop().at(&redis.url()).broker("timeout = \"15s\"");
+    let node = TestServer::start(scenario).await;
+    ready(std::slice::from_ref(&node)).await;
+    // The stream is authorized, and waits for Redis.
+    redis.freeze();
+    let before = node.metric("fanfare_connections").await;
+    let opening = node.listen(&["team.t2"]).open();
+    let revoking = async {
+        eventually("it is opening", async || node.metric("fanfare_connections").await > before).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        node.scenario.edit("{ claim = \"teams\", contains", "{ claim = \"roles\", contains");
+        assert_eq!(node.reload().await.ok()["result"], "applied");
+        redis.thaw();
+    };
+    let (mut stream, ()) = tokio::join!(opening, revoking);
+    let bye = stream.next_event("bye").await;
+    assert_eq!(bye.json()["code"], "forbidden");
+    stream.ended().await;
+}
