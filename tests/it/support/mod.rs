@@ -18,7 +18,7 @@ pub(crate) use notifications::{alert, broadcast, mention, order, with};
 pub(crate) use program::{Program, fanfare, run_with_input};
 pub(crate) use proxy::Proxy;
 pub(crate) use redis::Redis;
-pub(crate) use scenario::Scenario;
+pub(crate) use scenario::{Scenario, token};
 pub(crate) use server::TestServer;
 pub(crate) use sse::{Event, Frame, take_frame};
 

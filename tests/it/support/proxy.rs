@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// A proxy. It ends with this value.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     cut: Arc<Mutex<CancellationToken>>,
-    open: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -21,22 +20,18 @@ impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let target = Arc::new(Mutex::new(target));
         let cut = Arc::new(Mutex::new(CancellationToken::new()));
-        let open = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
-        let (current, count) = (Arc::clone(&cut), Arc::clone(&open));
+        let (leads_to, current) = (Arc::clone(&target), Arc::clone(&cut));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (cut, count) = (current.lock().clone(), Arc::clone(&count));
-                connections.spawn(async move {
-                    count.fetch_add(1, Ordering::SeqCst);
-                    cut.run_until_cancelled(forward(client, target)).await;
-                    count.fetch_sub(1, Ordering::SeqCst);
-                });
+                let (target, cut) = (*leads_to.lock(), current.lock().clone());
+                connections.spawn(async move { cut.run_until_cancelled(forward(client, target)).await });
             }
         });
-        Self { address, cut, open, _tasks: tasks }
+        Self { address, target, cut, _tasks: tasks }
     }
 
     /// Cuts every connection that is open now.
@@ -44,9 +39,9 @@ impl Proxy {
         std::mem::take(&mut *self.cut.lock()).cancel();
     }
 
-    /// How many connections are open.
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+    /// Leads connections that are made from now on to another server.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        *self.target.lock() = target;
     }
 }
 
