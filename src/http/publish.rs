@@ -14,7 +14,6 @@ use tracing::Instrument;
 use super::Context;
 use super::error::{Problem, rate_limit_fields};
 use super::extract::{self, From};
-use crate::auth::Credential;
 use crate::notification::Reason;
 use crate::pipeline::{Mode, PublishError, Receipt, Submission};
 

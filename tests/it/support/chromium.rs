@@ -1,6 +1,7 @@
 //! A real browser without a screen.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -33,6 +34,13 @@ impl Drop for Chromium {
     fn drop(&mut self) {
         // Asked to end, it takes its helper processes along; killed, it would leave them.
         let _ = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        for _ in 0..100 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }

@@ -30,11 +30,6 @@ impl Listen {
         new.header("accept", "text/event-stream").token(&token)
     }
 
-    pub(crate) fn to(mut self, address: SocketAddr) -> Self {
-        self.address = address;
-        self
-    }
-
     pub(crate) fn method(mut self, method: &'static str) -> Self {
         self.method = method;
         self
@@ -241,15 +236,6 @@ impl Subscriber {
     pub(crate) async fn ended(&mut self) {
         let more = self.next().await;
         assert_eq!(more, None, "the stream goes on");
-    }
-
-    /// Everything that is said before the end.
-    pub(crate) async fn rest(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        while let Some(event) = self.next().await {
-            events.push(event);
-        }
-        events
     }
 
     /// The whole body of an answer that is no stream.
