@@ -1,6 +1,7 @@
 //! A changed configuration is taken while the server runs, all of it or nothing, and streams stay.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
@@ -67,6 +68,25 @@ async fn a_good_edit_applies_by_itself_and_open_streams_go_on() {
     while customer.next_order().await != "late" {}
 }
 
+/// As Kubernetes replaces a ConfigMap: every file is a link through one link, which is swapped.
+#[tokio::test]
+async fn a_folder_that_is_swapped_by_a_link_is_seen() {
+    let scenario = Scenario::shop();
+    let (first, second) = (scenario.file("..1"), scenario.file("..2"));
+    fs::create_dir(&first).unwrap();
+    fs::create_dir(&second).unwrap();
+    fs::rename(scenario.path(), first.join("fanfare.toml")).unwrap();
+    fs::write(second.join("fanfare.toml"), format!("{}\n{RULE}", include_str!("shop.toml"))).unwrap();
+    symlink("..1", scenario.file("..data")).unwrap();
+    symlink("..data/fanfare.toml", scenario.path()).unwrap();
+    let server = TestServer::start(scenario).await;
+    server.publish(broadcast("error")).await.refused(422, "unmatched");
+    symlink("..2", server.scenario.file("..next")).unwrap();
+    fs::rename(server.scenario.file("..next"), server.scenario.file("..data")).unwrap();
+    fs::remove_dir_all(first).unwrap();
+    eventually("the swap is seen", async || server.publish(broadcast("error")).await.status == 202).await;
+}
+
 #[tokio::test]
 async fn a_revoked_grant_ends_exactly_the_streams_that_had_it() {
     let server = TestServer::start(Scenario::shop()).await;
@@ -119,8 +139,6 @@ async fn no_publish_fails_while_revisions_change() {
 
 #[tokio::test]
 async fn a_hangup_reloads_and_a_termination_drains() {
-    // The file system of this scenario tells nobody of changes that are undone within its resolution, so what counts
-    // is the log: a hangup reports even a revision that was refused.
     let scenario = Scenario::shop();
     let log = scenario.file("log");
     let mut program = Program::serve(&scenario.path(), &log);

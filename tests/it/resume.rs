@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Scenario, TestServer, alert, order, with};
+use crate::support::{Scenario, TestServer, alert, eventually, order, with};
 
 fn long_history() -> Scenario {
     Scenario::shop().user_channel("history = { size = 5_000, ttl = \"1h\" }")
@@ -94,6 +94,25 @@ async fn what_history_no_longer_has_is_told_exactly_and_the_rest_is_delivered() 
     }
     server.publish(alert("c7", "live")).await.accepted();
     assert_eq!(reader.next_notification().await["title"], "live");
+}
+
+#[tokio::test]
+async fn what_is_too_old_to_be_kept_is_told() {
+    let scenario = Scenario::shop().user_channel("history = { size = 100, ttl = \"1s\" }");
+    let server = TestServer::start(scenario).await;
+    let cursor = server.subscribe("user.c7").await.disconnect();
+    server.publish(order("c7", 1)).await.accepted();
+    let look = server.get("/v1/channels/user.c7").bearer_auth(server.token("c7"));
+    eventually("the first is too old", async || {
+        server.send(look.try_clone().unwrap()).await.ok()["lanes"]["normal"]["length"] == 0
+    })
+    .await;
+    // The node may have it at hand still; what it may not do is to pass over it in silence.
+    let event = server.resume("user.c7", &cursor).await.next().await.unwrap();
+    match event.name.as_deref() {
+        Some("gap") => assert_eq!((event.json()["from"].as_u64(), event.json()["to"].as_u64()), (Some(1), Some(1))),
+        _ => assert_eq!(event.json()["data"]["order_id"], "1"),
+    }
 }
 
 #[tokio::test]
