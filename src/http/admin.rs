@@ -23,7 +23,7 @@ use crate::snapshot;
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
 pub(super) async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
     let credential = extract::credential(request.headers(), From::Header);
-    match credential.and_then(|credential| authorize(&context, credential.as_ref())) {
+    match credential.map_err(Problem::from).and_then(|credential| authorize(&context, credential.as_ref())) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

@@ -105,6 +105,17 @@ async fn a_browser_is_refused_once_softly_and_stops_when_it_comes_back() {
     assert_eq!((stop.head.status, stop.body().await.as_str()), (204, ""));
 }
 
+/// A site behind a password has the browser send that one with every request.
+#[tokio::test]
+async fn a_browser_with_a_credential_of_another_kind_is_refused_softly_too() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let basic = server.listen(&["user.c7"]).header("authorization", "Basic c2hvcDpzaG9w");
+    let mut refusal = basic.clone().open().await;
+    assert_eq!(refusal.head.status, 200);
+    assert_eq!(refusal.next_event("bye").await.json()["code"], "unauthenticated");
+    assert_eq!(basic.strict().open().await.head.status, 401);
+}
+
 #[tokio::test]
 async fn a_refusal_keeps_the_place_of_who_is_let_in_again() {
     let server = TestServer::start(Scenario::shop()).await;
