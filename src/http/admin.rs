@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::error::Problem;
 use super::extract::{self, From};
-use crate::auth::{Action, Credential};
+use crate::auth::{Action, AuthError, Credential, Proof};
 use crate::notification::{Draft, Notification, Reason};
 use crate::pipeline::PublishError;
 use crate::reload::ReloadResult;
@@ -23,7 +23,7 @@ use crate::snapshot;
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
 pub(super) async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
     let credential = extract::credential(request.headers(), From::Header);
-    match credential.and_then(|credential| authorize(&context, credential.as_ref())) {
+    match credential.map_err(Problem::from).and_then(|credential| authorize(&context, credential.as_ref())) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -36,6 +36,8 @@ fn authorize(context: &Context, credential: Option<&Credential>) -> Result<(), P
     let allowed = snapshot.policies.get(&policy.value).map(|policy| policy.authorize(&caller, &[], Action::Administer));
     match allowed {
         Some(Ok(_)) => Ok(()),
+        // Whoever presented nothing is asked for a credential.
+        Some(Err(_)) if caller.proof == Proof::Anonymous => Err(AuthError::Missing.into()),
         Some(Err(denied)) => Err(PublishError::Forbidden(denied).into()),
         None => Err(Problem::of(StatusCode::FORBIDDEN, Reason::Forbidden)),
     }

@@ -1,8 +1,9 @@
 //! `GET /v1/channels/{channel}`: what is kept of a channel, and who listens.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -13,9 +14,11 @@ use crate::broker::LaneInfo;
 /// Whoever may subscribe to a channel may look at it.
 pub(super) async fn info(
     State(context): State<Context>,
-    Path(channel): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
+    let Path(channel) =
+        path.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad_channel", rejection.body_text()))?;
     let credential = extract::credential(&headers, From::HeaderOrCookie)?;
     let ([express, normal], subscribers) = context.pipeline.inspect(credential.as_ref(), &channel).await?;
     let lane = |info: LaneInfo| json!({"position": info.top.to_string(), "length": info.length});

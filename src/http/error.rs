@@ -39,6 +39,10 @@ impl Problem {
         Self::new(status, reason.code(), reason.describe())
     }
 
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
     fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
             self.0.headers.insert(name, value);

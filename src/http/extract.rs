@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::error::Problem;
-use crate::auth::Credential;
+use crate::auth::{AuthError, Credential};
 use crate::telemetry::TraceParent;
 
 /// Longest idempotency key.
@@ -19,10 +19,10 @@ pub(super) enum From {
 }
 
 /// The credential of a request.
-pub(super) fn credential(headers: &HeaderMap, from: From) -> Result<Option<Credential>, Problem> {
+pub(super) fn credential(headers: &HeaderMap, from: From) -> Result<Option<Credential>, AuthError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().unwrap_or_default();
-        return Credential::from_bearer(text).map(Some).map_err(Problem::from);
+        return Credential::from_bearer(text).map(Some);
     }
     let cookie = headers.get(header::COOKIE).and_then(|value| value.to_str().ok());
     match from {

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +14,6 @@ use tracing::Instrument;
 use super::Context;
 use super::error::{Problem, rate_limit_fields};
 use super::extract::{self, From};
-use crate::auth::Credential;
 use crate::notification::Reason;
 use crate::pipeline::{Mode, PublishError, Receipt, Submission};
 
@@ -29,28 +29,33 @@ pub(super) struct Options {
     dry_run: Option<String>,
 }
 
-impl Options {
-    fn mode(&self) -> Result<Mode, Problem> {
-        match self.dry_run.as_deref() {
-            None | Some("0" | "false") => Ok(Mode::Publish),
-            Some("" | "1" | "true") => Ok(Mode::DryRun),
-            Some(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad_query", "dry_run is neither 1 nor 0")),
-        }
+/// What the query asks for; one that cannot be read is a problem of the same kind as any other.
+type Asked = Result<Query<Options>, QueryRejection>;
+
+fn mode(asked: Asked) -> Result<Mode, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail);
+    let Query(options) = asked.map_err(|rejection| bad(rejection.body_text()))?;
+    match options.dry_run.as_deref() {
+        None | Some("0" | "false") => Ok(Mode::Publish),
+        Some("" | "1" | "true") => Ok(Mode::DryRun),
+        Some(_) => Err(bad("dry_run is neither 1 nor 0".to_owned())),
     }
 }
 
 /// Publishes one notification.
 pub(super) async fn one(
     State(context): State<Context>,
-    Query(options): Query<Options>,
+    asked: Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let mode = options.mode()?;
+    let mode = mode(asked)?;
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
-    let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|_| {
-        context.pipeline.metrics.ended(Reason::BodyTooLarge.code());
+    let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|problem| {
+        if problem.code() == Reason::BodyTooLarge.code() {
+            context.pipeline.metrics.ended(problem.code());
+        }
     })?;
     let submission = Submission { credential: credential.as_ref(), body: &body, idempotency_key, mode };
     let receipt = accept(&context, submission, &headers).await?;
@@ -62,31 +67,30 @@ pub(super) async fn one(
     Ok(response)
 }
 
-/// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items.
+/// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items. An
+/// idempotency key counts for each item at its place, so a repeat sends only what the first try did not.
 pub(super) async fn batch(
     State(context): State<Context>,
-    Query(options): Query<Options>,
+    asked: Asked,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let mode = options.mode()?;
+    let mode = mode(asked)?;
     let credential = extract::credential(&headers, From::Header)?;
+    let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON, NDJSON]).await?;
     let mut results = Vec::new();
-    for item in items(&body)? {
-        results.push(publish_item(&context, credential.as_ref(), item.as_bytes(), mode, &headers).await);
+    for (place, item) in items(&body)?.iter().enumerate() {
+        // No key that a producer can send has a space in it, so these are never the key of a single publish.
+        let key = idempotency_key.map(|key| format!("{key} {place}"));
+        let (credential, idempotency_key) = (credential.as_ref(), key.as_deref());
+        let submission = Submission { credential, body: item.as_bytes(), idempotency_key, mode };
+        results.push(publish_item(&context, submission, &headers).await);
     }
     Ok(Json(json!({ "results": results })))
 }
 
-async fn publish_item(
-    context: &Context,
-    credential: Option<&Credential>,
-    body: &[u8],
-    mode: Mode,
-    headers: &HeaderMap,
-) -> Value {
-    let submission = Submission { credential, body, idempotency_key: None, mode };
+async fn publish_item(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Value {
     match accept(context, submission, headers).await {
         Ok(receipt) => receipt.to_json(),
         Err(error) => Problem::from(error).to_json(),

@@ -147,11 +147,7 @@ impl Server {
             let _ = connection.await;
         } else {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.limits.header_timeout)
-                .max_buf_size(MAX_BUFFER)
-                .pipeline_flush(true);
+            builder.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout).max_buf_size(MAX_BUFFER);
             let mut connection = pin!(builder.serve_connection(io, service));
             tokio::select! {
                 _ = connection.as_mut() => return,

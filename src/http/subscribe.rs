@@ -38,11 +38,14 @@ pub(super) async fn events(
         None => (cursor, false),
     };
     let start = start(cursor, query.last);
-    let request = match extract::credential(&headers, From::HeaderOrCookie) {
-        Ok(credential) => Request { credential, channels: query.channels, start, kill: connection.kill.clone() },
-        Err(problem) => return problem.into_response(),
+    let attached = match extract::credential(&headers, From::HeaderOrCookie) {
+        Ok(credential) => {
+            let kill = connection.kill.clone();
+            context.pipeline.attach(Request { credential, channels: query.channels, start, kill }).await
+        }
+        Err(error) => Err(AttachError::Unauthenticated(error)),
     };
-    match context.pipeline.attach(request).await {
+    match attached {
         Ok(reader) => stream(Body::new(SseBody::new(reader)), version),
         Err(error) if wants_status(&headers) => Problem::from(error).into_response(),
         Err(_) if refused => StatusCode::NO_CONTENT.into_response(),

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -50,8 +50,8 @@ pub struct Hub {
     /// Channels whose rings have a hole. Each is in it once at most.
     repairs: Mutex<Vec<Arc<LocalChannel>>>,
     repair_bell: Notify,
-    /// Connections that were asked to end, and when they are ended if they have not.
-    pub(super) ending: Mutex<Vec<(u64, CancellationToken)>>,
+    /// Subscriptions that were asked to end, and when their connections are ended if they have not.
+    pub(super) ending: Mutex<Vec<(u64, Weak<Subscriber>)>>,
     pub(super) reads: Arc<Semaphore>,
     pub(super) metrics: Arc<Metrics>,
 }

@@ -67,7 +67,8 @@ pub struct Reader {
 struct Stream {
     at: Position,
     state: State,
-    /// Missing records before here are not told: the client asked for the last few, not for a place.
+    /// Nothing was read yet, and missing records before the first are not told: the client asked for the last few,
+    /// not for a place.
     quiet: bool,
     /// There was news while history was read.
     news: bool,
@@ -237,6 +238,7 @@ impl Reader {
         hub.metrics.deliveries.inc_by(delivered);
         let stream = &mut streams[index][lane.index()];
         stream.at = at;
+        stream.quiet &= pulled == Pulled::Passed;
         stream.state = match pulled {
             Pulled::UpToDate => State::UpToDate,
             Pulled::Full => State::Pull,
@@ -301,9 +303,8 @@ impl Reader {
         let moved = end != stream.at;
         let before = page.records.first().map_or(end.seq, |record| record.seq.saturating_sub(1));
         stream.at = Position::new(end.epoch, before);
-        if let Some(gap) = page.gap
-            && !std::mem::take(&mut stream.quiet)
-        {
+        let quiet = std::mem::take(&mut stream.quiet);
+        if let Some(gap) = page.gap.filter(|_| !quiet) {
             self.tell_gap(index, lane, &gap);
         }
         self.reading = Reading::Page { index, lane, end, moved, records: page.records.into_iter() };

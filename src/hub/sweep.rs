@@ -30,10 +30,12 @@ impl Hub {
             }
         }
         let now_ms = self.clock.now_ms();
-        self.ending.lock().retain(|(deadline, kill)| {
+        self.ending.lock().retain(|(deadline, subscriber)| {
+            // One that is gone has ended as it was asked to. Its connection may carry others, as HTTP/2 does.
+            let Some(subscriber) = subscriber.upgrade() else { return false };
             let due = *deadline <= now_ms;
             if due {
-                kill.cancel();
+                subscriber.kill_switch().cancel();
             }
             !due
         });
@@ -42,7 +44,7 @@ impl Hub {
     /// Ends a subscription: asks its writer to say `bye`, and ends the connection if that takes too long.
     pub fn close(&self, subscriber: &Arc<Subscriber>, bye: Bye) {
         if subscriber.bye().is_none() {
-            self.ending.lock().push((self.clock.now_ms() + GRACE_MS, subscriber.kill_switch().clone()));
+            self.ending.lock().push((self.clock.now_ms() + GRACE_MS, Arc::downgrade(subscriber)));
             subscriber.ask_to_end(bye);
         }
     }
@@ -86,10 +88,15 @@ impl Hub {
         for channel in idle {
             // Taken means that somebody is opening it: it is not idle any more.
             let Ok(mut subscribed) = channel.subscribed.try_lock() else { continue };
+            if channel.users.load(Ordering::Acquire) > 0 {
+                continue;
+            }
+            // Without the map's lock, as the memory broker delivers under a lock that it takes here too. Whoever
+            // comes meanwhile waits for `subscribed`, and subscribes again.
+            unsubscribe(channel.name());
+            *subscribed = false;
             let mut channels = self.channels.write();
             if channel.users.load(Ordering::Acquire) == 0 {
-                unsubscribe(channel.name());
-                *subscribed = false;
                 channels.remove(channel.name());
             }
         }

@@ -18,9 +18,8 @@ pub(super) struct Turn<'a> {
 impl InFlight {
     /// The key's turn; none while another publish has it.
     pub(super) fn enter(&self, digest: [u8; 16]) -> Option<Turn<'_>> {
-        let free = self.0.lock().insert(digest);
-        // Lazily: a turn that is made and dropped would give away the turn of the other.
-        free.then(|| Turn { keys: self, digest })
+        // Made only if it is given out: dropping one would take the lock again, and end the turn that is under way.
+        self.0.lock().insert(digest).then(|| Turn { keys: self, digest })
     }
 }
 

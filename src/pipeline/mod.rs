@@ -204,18 +204,30 @@ impl Pipeline {
             return Err(AttachError::Draining);
         }
         let snapshot = self.live.load();
-        let subscriber = self.authenticate(&snapshot, request.credential.as_ref(), Timestamp::now())?;
-        let channels = requested(&snapshot, &subscriber, &request.channels)?;
-        for channel in &channels {
-            let permit = snapshot.authorize_subscribe(&subscriber, channel);
-            permit.map_err(|error| AttachError::refused(&subscriber, error))?;
+        let now = Timestamp::now();
+        let subscriber = self.authenticate(&snapshot, request.credential.as_ref(), now)?;
+        // The leeway that a presented token has is none for a stream, which would be ended at once.
+        if let Some(expiry) = subscriber.expires_at.filter(|expiry| *expiry <= now) {
+            return Err(AuthError::Expired(expiry).into());
         }
+        let channels = requested(&snapshot, &subscriber, &request.channels)?;
+        permit(&snapshot, &subscriber, &channels)?;
         let leases = self.open(&channels).await?;
         let hello = self.hello(&snapshot, &subscriber, &channels);
         let history = Arc::clone(&self.broker) as Arc<dyn History>;
-        let subscription =
-            Subscription { principal: subscriber, leases, start: request.start, hello, history, kill: request.kill };
-        Ok(Reader::attach(&self.hub, subscription)?)
+        let (principal, start, kill) = (Arc::clone(&subscriber), request.start, request.kill);
+        let subscription = Subscription { principal, leases, start, hello, history, kill };
+        let reader = Reader::attach(&self.hub, subscription)?;
+        // A drain or a reload that began while the channels opened did not see this subscription; a later one does.
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(AttachError::Draining);
+        }
+        let latest = self.live.load();
+        if latest.revision != snapshot.revision {
+            self.authenticate(&latest, request.credential.as_ref(), Timestamp::now())?;
+            permit(&latest, &subscriber, &channels)?;
+        }
+        Ok(reader)
     }
 
     async fn open(&self, channels: &[ChannelName]) -> Result<Box<[Lease]>, AttachError> {
@@ -282,7 +294,7 @@ impl Pipeline {
 
     /// Takes no more publishes and subscriptions.
     pub fn start_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Whether what is published now would be received.
@@ -295,6 +307,15 @@ impl Pipeline {
         }
         self.broker.readiness()
     }
+}
+
+/// Lets `subscriber` subscribe to all of `channels`, or says why not.
+fn permit(snapshot: &Snapshot, subscriber: &Principal, channels: &[ChannelName]) -> Result<(), AttachError> {
+    for channel in channels {
+        let permit = snapshot.authorize_subscribe(subscriber, channel);
+        permit.map_err(|error| AttachError::refused(subscriber, error))?;
+    }
+    Ok(())
 }
 
 /// The channels that a request means: those it names, sorted and each once, or the defaults of its principal.

@@ -1,1 +1,19 @@
-fn main() {}
+//! The product as its users meet it: real sockets, a real Redis, a real browser.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected shall panic")]
+
+mod support;
+
+mod architecture;
+mod auth;
+mod browser;
+mod cli;
+mod http2;
+mod hub;
+mod limits;
+mod plugins;
+mod publish;
+mod redis;
+mod reload;
+mod resume;
+mod subscribe;
+mod wire;

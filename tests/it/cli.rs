@@ -1,0 +1,167 @@
+//! The commands, as an operator types them.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::{Program, Scenario, TestServer, eventually, fanfare, mention, order, run_with_input};
+
+fn run(arguments: &[&str]) -> Output {
+    fanfare(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn check_says_what_a_good_configuration_has() {
+    let scenario = Scenario::shop();
+    let checked = run(&["check", "--config", scenario.path().to_str().unwrap()]);
+    assert!(checked.status.success(), "{}", err(&checked));
+    assert!(out(&checked).contains("4 types, 3 channels, 5 rules, 1 plugins, 0 tests passed"), "{}", out(&checked));
+}
+
+#[test]
+fn check_shows_where_a_bad_configuration_is_wrong() {
+    let scenario = Scenario::shop().replace("filter = \"muted-threads\"", "filter = \"muted-thread\"");
+    let checked = run(&["check", "--config", scenario.path().to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert_eq!(out(&checked), "");
+    for part in ["muted-thread", "fanfare.toml:", "did you mean `muted-threads`"] {
+        assert!(err(&checked).contains(part), "{part}: {}", err(&checked));
+    }
+    let missing = run(&["check", "--config", "/nowhere/fanfare.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(err(&missing).contains("/nowhere/fanfare.toml"), "{}", err(&missing));
+}
+
+#[test]
+fn check_runs_the_tests_of_the_configuration() {
+    let test = "[[tests]]\nname = \"a small order\"\n\
+         given = { type = \"order.updated\", userId = \"c7\", data = { order_id = \"1\", status = \"paid\", \
+         seller_team_id = \"t2\", total_cents = 1 } }\n";
+    let good = Scenario::shop().with(&format!("{test}expect = {{ channels = [\"user.c7\"] }}"));
+    let checked = run(&["check", "--config", good.path().to_str().unwrap()]);
+    assert!(out(&checked).contains("1 tests passed"), "{}", err(&checked));
+    let bad = Scenario::shop().with(&format!("{test}expect = {{ channels = [\"user.c8\"] }}"));
+    let checked = run(&["check", "--config", bad.path().to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(err(&checked).contains("a small order"), "{}", err(&checked));
+}
+
+#[test]
+fn every_configuration_that_is_shipped_is_good() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut configurations = vec![root.join("config/fanfare.toml")];
+    for entry in std::fs::read_dir(root.join("examples")).unwrap() {
+        let path = entry.unwrap().path().join("fanfare.toml");
+        configurations.extend(path.exists().then_some(path));
+    }
+    // In a copy: development secrets are made on the way.
+    let copy = tempfile::tempdir().unwrap();
+    for folder in ["config", "examples", "schemas", "plugins"] {
+        let done = Command::new("cp").arg("-r").arg(root.join(folder)).arg(copy.path()).status().unwrap();
+        assert!(done.success());
+    }
+    assert!(configurations.len() >= 2);
+    for path in configurations {
+        let path = copy.path().join(path.strip_prefix(root).unwrap());
+        let checked = run(&["check", "--deny-warnings", "--config", path.to_str().unwrap()]);
+        assert!(checked.status.success(), "{}: {}", path.display(), err(&checked));
+    }
+}
+
+#[test]
+fn explain_shows_every_rule_that_was_tried() {
+    let scenario = Scenario::shop();
+    let config = scenario.path();
+    let explain = |extra: &[&str], notification: &Value| {
+        let mut command = fanfare(&["explain", "-", "--config", config.to_str().unwrap()]);
+        command.args(extra);
+        run_with_input(command, &notification.to_string())
+    };
+    let explained = explain(&["--at", "2026-03-28T12:00:00Z"], &order("c7", 1));
+    for part in ["order-notable", "order", "user.c7"] {
+        assert!(out(&explained).contains(part), "{part}: {}", out(&explained));
+    }
+    let explained = explain(&["--json"], &mention("u1", &["u1"]));
+    let json: Value = serde_json::from_str(out(&explained)).unwrap();
+    assert!(json.to_string().contains("muted-thread"), "{json}");
+    let refused = explain(&[], &json!({ "type": "order.updated" }));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("/userId"), "{}", err(&refused));
+}
+
+#[test]
+fn a_new_key_comes_with_its_hash() {
+    let made = run(&["key", "orders-service"]);
+    assert!(made.status.success());
+    let key = out(&made).lines().find_map(|line| line.strip_prefix("key: ")).unwrap().trim();
+    assert!(key.starts_with("fanfare~orders-service~"), "{key}");
+    assert!(out(&made).contains("[auth.keys.orders-service]"));
+    assert_eq!(run(&["key", "Not A Name"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_and_a_subscriber_need_no_other_tool() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let config = server.scenario.path();
+    let config = config.to_str().unwrap();
+    let url = format!("http://{}", server.address);
+    let token = |arguments: &[&str]| {
+        let mut command = fanfare(&["token", "--config", config]);
+        let minted = command.args(arguments).output().unwrap();
+        assert!(minted.status.success(), "{}", err(&minted));
+        out(&minted).trim().to_owned()
+    };
+    let received = server.scenario.file("received");
+    let subscribe = fanfare(&["subscribe", "user.c7", "--url", &url, "--token", &token(&["--sub", "c7"])]);
+    let _subscriber = Program::run(subscribe, &received);
+    eventually("it subscribes", async || server.metric("fanfare_subscribers").await == 1.0).await;
+
+    let producer = token(&["--sub", "svc", "--claim", "scope=publish", "--ttl", "5m"]);
+    let publish = |credential: [&str; 2], notification: Value| {
+        let mut command = fanfare(&["publish", "-", "--url", &url]);
+        command.args(credential).args(["--idempotency-key", "k"]);
+        run_with_input(command, &notification.to_string())
+    };
+    let published = publish(["--token", &producer], order("c7", 1));
+    let receipt: Value = serde_json::from_str(out(&published)).unwrap_or_else(|_| panic!("{}", err(&published)));
+    assert_eq!(receipt["channels"][0]["channel"], "user.c7");
+    let again = publish(["--token", &producer], order("c7", 1));
+    assert!(out(&again).contains("\"duplicate\": true"), "{}", out(&again));
+    let by_key = publish(["--key", server.scenario.api_key()], order("c7", 2));
+    assert!(by_key.status.success(), "{}", err(&by_key));
+    let refused = publish(["--token", &producer], json!({ "type": "order.updated" }));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("/userId"), "{}", err(&refused));
+
+    let lines = || std::fs::read_to_string(&received).unwrap();
+    eventually("both arrive", async || lines().lines().count() == 2).await;
+    let numbers: Vec<Value> = lines().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&numbers[0]["data"]["order_id"], &numbers[1]["data"]["order_id"]), (&json!("1"), &json!("2")));
+}
+
+#[test]
+fn a_subscriber_who_may_not_is_told_so_at_once() {
+    let scenario = Scenario::shop();
+    let refused = run(&["subscribe", "user.c7", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("cannot reach"), "{}", err(&refused));
+    let no_secret = run(&["token", "--sub", "c7", "--issuer", "other", "--config", scenario.path().to_str().unwrap()]);
+    assert_eq!(no_secret.status.code(), Some(1));
+    assert!(err(&no_secret).contains("`other`"), "{}", err(&no_secret));
+}
+
+#[test]
+fn the_demo_shows_the_main_job_and_ends() {
+    let shown = run(&["demo", "--once", "--port", "0"]);
+    assert!(shown.status.success(), "{}", err(&shown));
+    let delivered = out(&shown).lines().filter(|line| line.contains(" by ") && !line.contains("dropped")).count();
+    assert_eq!(delivered, 3, "{}", out(&shown));
+}

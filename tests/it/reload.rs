@@ -1,0 +1,156 @@
+//! A changed configuration is taken while the server runs, all of it or nothing, and streams stay.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::support::{Program, Scenario, TestServer, broadcast, eventually, order};
+
+const REVOKE: (&str, &str) = (
+    "allow = [{ claim = \"teams\", contains = \"{team}\" }]",
+    "allow = [{ claim = \"roles\", contains = \"{team}\" }]",
+);
+const RULE: &str = "[[rules]]\nname = \"ops\"\npriority = 100\nwhen = { type = \"ops.broadcast\" }\nto = [\"ops.all\"]";
+
+#[tokio::test]
+async fn a_broken_edit_is_refused_with_every_fault_and_the_old_revision_serves() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let before = server.admin_get("/v1/admin/config").await.ok();
+    server.scenario.append(
+        "[[rules]]\nname = \"a\"\npriority = 1\nwhen = { type = \"order.updatd\" }\nto = [\"usr.{userId}\"]\n\
+         [[rules]]\nname = \"b\"\npriority = 2\nwhen = { type = \"chat.mention\" }\nfilter = \"muted\"\n\
+         to = [\"user.{user}\"]\n[channels.y]\npattern = \"y\"\nsubscribe = \"own-usr\"",
+    );
+    let answer = server.reload().await;
+    assert_eq!(answer.status, 422);
+    let report = answer.json();
+    let diagnostics = report["diagnostics"].as_str().unwrap();
+    for fault in ["order.updatd", "usr.{userId}", "`muted`", "{user}", "own-usr", "fanfare.toml"] {
+        assert!(diagnostics.contains(fault), "`{fault}` is not told: {diagnostics}");
+    }
+    assert_eq!((&report["result"], &report["revision"]), (&json!("failed"), &before["revision"]));
+    let config = server.admin_get("/v1/admin/config").await.ok();
+    assert_eq!(config["revision"], before["revision"]);
+    assert!(config["failure"].as_str().unwrap().contains("order.updatd"));
+    assert_eq!(server.metric("fanfare_config_last_reload_successful").await, 0.0);
+    assert_eq!(server.publish(order("c7", 1)).await.accepted()["revision"], before["revision"]);
+    assert_eq!(customer.next_order().await, "1");
+
+    fs::write(server.scenario.path(), "").unwrap();
+    assert_eq!(server.reload().await.status, 422, "an empty file loosens nothing");
+    server.scenario.write(include_str!("shop.toml"));
+    assert_eq!(server.reload().await.ok()["result"], "unchanged");
+    assert_eq!(server.admin_get("/v1/admin/config").await.ok()["failure"], json!(null));
+}
+
+#[tokio::test]
+async fn a_good_edit_applies_by_itself_and_open_streams_go_on() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let mut operator = server.subscribe("ops.all").await;
+    server.publish(broadcast("error")).await.refused(422, "unmatched");
+    server.scenario.append(RULE);
+    eventually("the rule applies", async || server.publish(broadcast("error")).await.status == 202).await;
+    assert_eq!(operator.next_notification().await["type"], "ops.broadcast");
+    server.publish(order("c7", 1)).await.accepted();
+    assert_eq!(customer.next_order().await, "1");
+
+    // Schemas and scripts are part of the configuration.
+    let schema = server.scenario.file("schemas/order.updated.json");
+    let text = fs::read_to_string(&schema).unwrap();
+    fs::write(&schema, text.replacen("\"type\": \"object\",", "\"type\": \"object\", \"minProperties\": 99,", 1))
+        .unwrap();
+    eventually("the schema applies", async || server.publish(order("c7", "early")).await.status == 422).await;
+    fs::write(&schema, text).unwrap();
+    eventually("the first one applies again", async || server.publish(order("c7", "late")).await.status == 202).await;
+    while customer.next_order().await != "late" {}
+}
+
+/// As Kubernetes replaces a ConfigMap: every file is a link through one link, which is swapped.
+#[tokio::test]
+async fn a_folder_that_is_swapped_by_a_link_is_seen() {
+    let scenario = Scenario::shop();
+    let (first, second) = (scenario.file("..1"), scenario.file("..2"));
+    fs::create_dir(&first).unwrap();
+    fs::create_dir(&second).unwrap();
+    fs::rename(scenario.path(), first.join("fanfare.toml")).unwrap();
+    fs::write(second.join("fanfare.toml"), format!("{}\n{RULE}", include_str!("shop.toml"))).unwrap();
+    symlink("..1", scenario.file("..data")).unwrap();
+    symlink("..data/fanfare.toml", scenario.path()).unwrap();
+    let server = TestServer::start(scenario).await;
+    server.publish(broadcast("error")).await.refused(422, "unmatched");
+    symlink("..2", server.scenario.file("..next")).unwrap();
+    fs::rename(server.scenario.file("..next"), server.scenario.file("..data")).unwrap();
+    fs::remove_dir_all(first).unwrap();
+    eventually("the swap is seen", async || server.publish(broadcast("error")).await.status == 202).await;
+}
+
+#[tokio::test]
+async fn a_revoked_grant_ends_exactly_the_streams_that_had_it() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let mut member = server.subscribe("team.t2").await;
+    let mut both = server.listen(&["user.c7", "team.t2"]).greeted().await;
+    server.scenario.edit(REVOKE.0, REVOKE.1);
+    let report = server.reload().await.ok();
+    assert_eq!((&report["result"], &report["endedStreams"]), (&json!("applied"), &json!(2)));
+    for stream in [&mut member, &mut both] {
+        assert_eq!(stream.next_event("bye").await.json()["code"], "revoked");
+        stream.ended().await;
+    }
+    server.publish(order("c7", 1)).await.accepted();
+    assert_eq!(customer.next_order().await, "1");
+    let refusal = server.listen(&["team.t2"]).strict().open().await;
+    assert_eq!(refusal.head.status, 403);
+}
+
+#[tokio::test]
+async fn what_is_read_at_start_only_is_named() {
+    let server = TestServer::start(Scenario::shop()).await;
+    server.scenario.edit("[server]\n", "[server]\nheartbeat = \"1s\"\n");
+    server.scenario.append(RULE);
+    let report = server.reload().await.ok();
+    assert_eq!(report["needsRestart"], json!(["[server]"]));
+    server.publish(broadcast("error")).await.accepted();
+}
+
+#[tokio::test]
+async fn no_publish_fails_while_revisions_change() {
+    let server = TestServer::start(Scenario::shop().user_channel("history = { size = 1_000, ttl = \"1h\" }")).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let mut revisions = std::collections::BTreeSet::new();
+    for number in 0..20 {
+        server.scenario.append(&format!("[policies.p{number}]\nallow = [{{ anyone = true }}]"));
+        let (report, ..) = tokio::join!(server.reload(), async {
+            for order_number in 0..10 {
+                let receipt = server.publish(order("c7", number * 10 + order_number)).await.accepted();
+                revisions.insert(receipt["revision"].as_str().unwrap().to_owned());
+            }
+        });
+        report.ok();
+    }
+    assert!(revisions.len() > 10, "{revisions:?}");
+    for number in 0..200 {
+        assert_eq!(customer.next_order().await, number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_reloads_and_a_termination_drains() {
+    let scenario = Scenario::shop();
+    let log = scenario.file("log");
+    let mut program = Program::serve(&scenario.path(), &log);
+    let read = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("it serves", async || read().contains("serving")).await;
+    scenario.append("[policies.y]\nalow = []");
+    program.signal("-HUP");
+    eventually("the edit is refused", async || read().contains("alow")).await;
+    scenario.write(&format!("{}\n{RULE}", include_str!("shop.toml")));
+    program.signal("-HUP");
+    eventually("the edit applies", async || read().contains("is in force")).await;
+    program.signal("-TERM");
+    program.succeeds().await;
+    assert!(read().contains("stopped"), "{}", read());
+}

@@ -1,0 +1,47 @@
+//! What the scenarios are told with: servers, producers, subscribers, and the world around them.
+
+mod answer;
+mod chromium;
+mod listen;
+mod notifications;
+mod program;
+mod proxy;
+mod redis;
+mod scenario;
+mod server;
+mod sse;
+
+pub(crate) use answer::Answer;
+pub(crate) use chromium::Chromium;
+pub(crate) use listen::{Listen, Subscriber};
+pub(crate) use notifications::{alert, broadcast, mention, order, with};
+pub(crate) use program::{Program, fanfare, run_with_input};
+pub(crate) use proxy::Proxy;
+pub(crate) use redis::Redis;
+pub(crate) use scenario::{Scenario, token};
+pub(crate) use server::TestServer;
+pub(crate) use sse::{Event, Frame, take_frame};
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long anything that must happen may take. Generous, as a busy machine is no failure.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks again until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Awaits what must happen.
+pub(crate) async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what}: not within {DEADLINE:?}"),
+    }
+}

@@ -1,0 +1,106 @@
+//! A real Redis server of a scenario's own, which can die and come back.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::Value;
+use tempfile::TempDir;
+
+/// A server process. It ends with this value.
+pub(crate) struct Redis {
+    port: u16,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Redis {
+    /// A server that keeps what it has acknowledged, whatever happens to it.
+    pub(crate) async fn start() -> Self {
+        // Another process may take a port between its choice and its use.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let folder = tempfile::tempdir().unwrap();
+            let mut redis = Self { port, process: spawn(port, &folder), folder };
+            if redis.answers().await {
+                return redis;
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again, where it was and with what it had.
+    pub(crate) async fn restart(&mut self) {
+        self.process = spawn(self.port, &self.folder);
+        assert!(self.answers().await, "redis-server does not come back");
+    }
+
+    /// Freezes the process: its connections stand, and it answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Runs a command given as words.
+    pub(crate) async fn run(&self, command: &str) -> Value {
+        self.try_run(command).await.unwrap()
+    }
+
+    async fn try_run(&self, command: &str) -> redis::RedisResult<Value> {
+        let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
+        let mut words = redis::Cmd::new();
+        words.arg(command.split(' ').collect::<Vec<_>>());
+        words.query_async(&mut connection).await
+    }
+
+    /// Whether the process lives and answers.
+    async fn answers(&mut self) -> bool {
+        for _ in 0..500 {
+            if self.try_run("PING").await.is_ok() {
+                // Somebody else's server may have answered.
+                return self.process.try_wait().unwrap().is_none();
+            }
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(port: u16, folder: &TempDir) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is not in the PATH: install it with `apt-get install redis-server`, or run tests/run")
+}

@@ -1,0 +1,118 @@
+//! A server of a scenario's own, in this process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use fanfare::app::App;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::scenario::{self, Scenario};
+use super::{Answer, DEADLINE, Listen, Subscriber, within_deadline};
+
+/// A running server and its configuration.
+pub(crate) struct TestServer {
+    pub(crate) scenario: Scenario,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    app: App,
+    client: Client,
+}
+
+impl TestServer {
+    pub(crate) async fn start(scenario: Scenario) -> Self {
+        Self::start_with(scenario, Router::new()).await
+    }
+
+    /// Serves `pages` as well.
+    pub(crate) async fn start_with(scenario: Scenario, pages: Router) -> Self {
+        let app = App::start(&scenario.path(), pages).await.unwrap_or_else(|error| panic!("{error}"));
+        let client = Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        Self { scenario, address: app.address, admin: app.admin_address, app, client }
+    }
+
+    /// A token of `user`, who may listen to the own channel only.
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.token_with(json!({ "sub": user }))
+    }
+
+    /// A token with these claims.
+    pub(crate) fn token_with(&self, claims: Value) -> String {
+        scenario::token(claims, Some(Duration::from_secs(3_600)))
+    }
+
+    /// A token of `user` with little time left, or with none.
+    pub(crate) fn token_for(&self, user: &str, ttl: Option<Duration>) -> String {
+        scenario::token(json!({ "sub": user }), ttl)
+    }
+
+    /// Publishes as the orders service.
+    pub(crate) async fn publish(&self, notification: Value) -> Answer {
+        self.send(self.post("/v1/notifications").body(notification.to_string())).await
+    }
+
+    /// Publishes, and repeats are harmless.
+    pub(crate) async fn publish_once(&self, key: &str, notification: Value) -> Answer {
+        let request = self.post("/v1/notifications").header("idempotency-key", key);
+        self.send(request.body(notification.to_string())).await
+    }
+
+    /// A request of the orders service, with a JSON body still to be added.
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        let request = self.anonymous_post(path);
+        request.bearer_auth(self.scenario.api_key())
+    }
+
+    /// A request of nobody.
+    pub(crate) fn anonymous_post(&self, path: &str) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.address);
+        self.client.post(url).header(CONTENT_TYPE, "application/json")
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// Asks for a reload, and returns the answer.
+    pub(crate) async fn reload(&self) -> Answer {
+        self.send(self.client.post(format!("http://{}/v1/admin/reload", self.admin))).await
+    }
+
+    /// The revision in force, as operators see it.
+    pub(crate) async fn admin_get(&self, path: &str) -> Answer {
+        self.send(self.client.get(format!("http://{}{path}", self.admin))).await
+    }
+
+    /// The value of a metric without labels, or with exactly those given in its name.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.admin_get("/metrics").await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// How a client asks for a stream of `channels`; by default with a token that may listen to all of them.
+    pub(crate) fn listen(&self, channels: &[&str]) -> Listen {
+        Listen::new(self.address, channels)
+    }
+
+    /// Subscribes to a channel as somebody who may, and reads the greeting.
+    pub(crate) async fn subscribe(&self, channel: &str) -> Subscriber {
+        self.listen(&[channel]).greeted().await
+    }
+
+    /// Comes back to a channel with a cursor, and reads the greeting.
+    pub(crate) async fn resume(&self, channel: &str, cursor: &str) -> Subscriber {
+        self.listen(&[channel]).cursor(cursor).greeted().await
+    }
+
+    /// Stops as on SIGTERM.
+    pub(crate) async fn stop(self) {
+        within_deadline("the server stops", self.app.stop()).await;
+    }
+}
