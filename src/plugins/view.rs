@@ -136,4 +136,10 @@ pub(super) fn register(engine: &mut Engine) {
         .register_type_with_name::<Context>("context")
         .register_get("now", |context: &mut Context| context.now)
         .register_type_with_name::<Timestamp>("time");
+    // The indexer serves any name, but only once a getter was looked for in vain, which takes a third of the time of a
+    // filter that compares a few members.
+    for member in MEMBERS {
+        let key = ImmutableString::from(member);
+        engine.register_get(member, move |view: &mut View| view.member(key.clone()));
+    }
 }

@@ -77,7 +77,7 @@ pub fn init(format: Format) -> Result<Logging, InitError> {
     std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&queue, &lost, format, io::stderr()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
-        Format::Pretty => builder.compact().with_target(false).try_init(),
+        Format::Pretty => builder.compact().with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
     }
     .map_err(|_| InitError::Twice)?;

@@ -70,9 +70,9 @@ macro_rules! metrics {
 
 metrics! {
     notifications: IntCounterVec = "notifications_total" ["outcome", "reason"] "Notifications by what became of them.";
-    received: IntCounterVec = "notifications_received_total" ["type"] "Notifications that producers sent, by declared type.";
+    received: IntCounterVec = "notifications_received_total" ["type"] "Notifications that producers sent, by type.";
     rule_matches: IntCounterVec = "rule_matches_total" ["rule"] "Notifications that a rule matched.";
-    plugin_results: IntCounterVec = "plugin_results_total" ["plugin", "result"] "Calls of a filter by its verdict; tripped ones were not called.";
+    plugin_results: IntCounterVec = "plugin_results_total" ["plugin", "result"] "Calls of a filter by their result.";
     plugin_duration: HistogramVec = "plugin_duration_seconds" ["plugin"] "Wall time of a filter's call.";
     pub publish_duration: Histogram = "publish_duration_seconds" [] "From a publish's complete body to its answer.";
     pub connections: IntGauge = "connections" [] "Open connections.";
