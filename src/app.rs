@@ -26,6 +26,15 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// After the drain window, what is left has this long.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// How a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Not ready, then streams ended one after the other over the drain window, with the port open until its end.
+    Drain,
+    /// All streams ended at once.
+    AtOnce,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct App {
@@ -122,17 +131,23 @@ impl App {
         services.spawn(admin.run(self.connections.clone()));
     }
 
-    /// Stops: not ready, no new work, streams ended over the drain window, and what is left after it cut off.
-    pub async fn stop(self) {
+    /// Stops: not ready, no new streams, open ones told to come back elsewhere, and what is left after that cut off,
+    /// a second after the drain window at the latest.
+    pub async fn stop(self, how: Stop) {
+        let window = if how == Stop::Drain { self.drain_window } else { Duration::ZERO };
         self.pipeline.start_draining();
-        self.pipeline.hub.drain(self.drain_window).await;
+        self.pipeline.hub.drain(window).await;
         self.drain.cancel();
         self.connections.close();
-        // Whoever has not left by now is stalled or in the middle of something endless.
-        let _ = tokio::time::timeout(LAST_CALL, self.connections.wait()).await;
-        self.shutdown.cancel();
         self.services.close();
-        let _ = tokio::time::timeout(LAST_CALL, self.services.wait()).await;
+        let leave = async {
+            // Whoever does not leave is stalled or in the middle of something endless.
+            self.connections.wait().await;
+            self.shutdown.cancel();
+            self.services.wait().await;
+        };
+        let _ = tokio::time::timeout(LAST_CALL, leave).await;
+        self.shutdown.cancel();
     }
 }
 

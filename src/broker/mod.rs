@@ -195,6 +195,15 @@ impl Broker {
             Self::Redis(_) => "primary",
         }
     }
+
+    /// Whether what was published is still there when this process has ended.
+    #[must_use]
+    pub fn outlives_node(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Redis(_) => true,
+        }
+    }
 }
 
 impl History for Broker {

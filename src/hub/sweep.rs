@@ -1,7 +1,7 @@
 //! What the hub does once a second, so that no connection needs a timer of its own.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -58,18 +58,23 @@ impl Hub {
         revoked.len()
     }
 
-    /// Ends all subscriptions, evenly spread over `window`, so that they do not come back in one wave.
+    /// Ends all subscriptions, evenly spread over `window`, so that they do not come back in one wave. It takes the
+    /// whole window however few there are: balancers need it to see that this node is not ready.
     pub async fn drain(&self, window: Duration) {
         const TICK: Duration = Duration::from_millis(100);
-        let subscribers: Vec<_> = self.subscribers().collect();
-        let ticks = (window.as_millis() / TICK.as_millis()).max(1) as usize;
-        for batch in subscribers.chunks(subscribers.len().div_ceil(ticks).max(1)) {
-            for subscriber in batch {
-                self.close(subscriber, Bye::jittered(CloseReason::Draining, RETRY));
-            }
+        // Weak, as one that is gone must not look as if it were slow to end.
+        let subscribers: Vec<_> = self.subscribers().map(|subscriber| Arc::downgrade(&subscriber)).collect();
+        let ticks = (window.as_millis() / TICK.as_millis()) as usize;
+        let mut asked = 0;
+        for tick in 1..=ticks {
             tokio::time::sleep(TICK).await;
+            let due = subscribers.len() * tick / ticks;
+            for subscriber in subscribers[asked..due].iter().filter_map(Weak::upgrade) {
+                self.close(&subscriber, Bye::jittered(CloseReason::Draining, RETRY));
+            }
+            asked = due;
         }
-        // Those that came meanwhile, and those in their last second.
+        // Also those that were opening when the drain began.
         for subscriber in self.subscribers() {
             self.close(&subscriber, Bye::jittered(CloseReason::Draining, RETRY));
         }

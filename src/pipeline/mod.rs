@@ -124,7 +124,8 @@ impl Pipeline {
     }
 
     async fn decide_and_send(&self, submission: Submission<'_>) -> Result<Receipt, PublishError> {
-        if self.draining.load(Ordering::Relaxed) {
+        // What a broker in this process takes now dies with it; one outside delivers it through other nodes.
+        if self.draining.load(Ordering::Relaxed) && !self.broker.outlives_node() {
             return Err(PublishError::Draining);
         }
         let snapshot = self.live.load();
@@ -292,7 +293,7 @@ impl Pipeline {
         })
     }
 
-    /// Takes no more publishes and subscriptions.
+    /// Takes no more subscriptions, and no more publishes that would be lost with this node.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }

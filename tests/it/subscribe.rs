@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::{Frame, Scenario, TestServer, alert, eventually, order, with};
 
@@ -220,4 +221,26 @@ async fn who_leaves_is_forgotten() {
     assert_eq!(server.metric("fanfare_subscribers").await, 20.0);
     drop(readers);
     eventually("all are gone", async || server.metric("fanfare_subscribers").await == 0.0).await;
+}
+
+/// A balancer learns from `/readyz` alone: it must be able to ask until the window is over.
+#[tokio::test]
+async fn a_server_without_streams_drains_for_its_whole_window_too() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let ready = server.get("/readyz");
+    let started = Instant::now();
+    let asked = async {
+        let mut last_told = Duration::ZERO;
+        while let Ok(answer) = ready.try_clone().unwrap().send().await {
+            if answer.status() == 503 {
+                last_told = started.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        last_told
+    };
+    let (last_told, ()) = tokio::join!(asked, server.stop());
+    // The window is 1 s; the poll's own steps are left out.
+    assert!(last_told >= Duration::from_millis(800), "not ready was last told after {last_told:?}");
+    assert!(started.elapsed() < Duration::from_secs(4), "stopped after {:?}", started.elapsed());
 }

@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 
 use super::print;
-use crate::app::App;
+use crate::app::{App, Stop};
 use scene::{Scene, USER};
 
 /// The page that the demo serves, which is also the example for browsers.
@@ -61,7 +61,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
     };
-    app.stop().await;
+    app.stop(Stop::AtOnce).await;
     shown.map(|()| ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use fanfare::app::App;
+use fanfare::app::{App, Stop};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -113,6 +113,6 @@ impl TestServer {
 
     /// Stops as on SIGTERM.
     pub(crate) async fn stop(self) {
-        within_deadline("the server stops", self.app.stop()).await;
+        within_deadline("the server stops", self.app.stop(Stop::Drain)).await;
     }
 }
