@@ -5,6 +5,7 @@ mod body;
 mod channel;
 mod error;
 mod extract;
+mod handoff;
 mod health;
 mod publish;
 mod server;

@@ -3,14 +3,18 @@
 //! It is ours because streams need what a general one lacks: a limit on the time for a request's head, a cap on
 //! connections, and a way to end a connection from outside when nobody reads from it.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus::IntGauge;
 use socket2::{SockRef, TcpKeepalive};
@@ -19,6 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+use super::handoff::{Handoff, Watched};
+use crate::hub::{Framing, Reader, Socket};
 
 /// Bytes that hyper may hold back for one connection, and the largest request head.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -60,6 +67,21 @@ struct Server {
 pub(super) struct Connection {
     /// Ends it at once.
     pub(super) kill: CancellationToken,
+    /// Takes a stream's socket out of hyper, where the protocol allows that.
+    pub(super) handoff: Option<Handoff>,
+}
+
+/// A connection's place among those that the server allows.
+#[derive(Debug)]
+struct Seat {
+    _permit: OwnedSemaphorePermit,
+    open: IntGauge,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
 }
 
 impl Listener {
@@ -111,51 +133,98 @@ impl Listener {
 }
 
 impl Server {
-    async fn serve(self: Arc<Self>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
         self.open.inc();
+        let seat = Seat { _permit: permit, open: self.open.clone() };
         let kill = CancellationToken::new();
         if let Err(error) = tune(&stream) {
             tracing::debug!(%error, "a connection could not be tuned: {error}");
         }
         // Ended from outside, the future is dropped and the socket with it, wherever it was waiting.
-        let _ = kill.run_until_cancelled(self.serve_http(stream, kill.clone())).await;
-        self.open.dec();
+        let _ = kill.run_until_cancelled(self.serve_http(stream, seat, kill.clone())).await;
     }
 
-    async fn serve_http(&self, stream: TcpStream, kill: CancellationToken) {
-        let Ok(http2) = tokio::time::timeout(self.limits.header_timeout, speaks_http2(&stream)).await else { return };
-        let routes = self.routes.clone();
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Connection { kill: kill.clone() });
-            routes.clone().oneshot(request)
-        });
-        let io = TokioIo::new(stream);
-        // How a connection ends is the client's affair: errors here are resets, time-outs and bad requests.
-        if http2 {
-            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(MAX_H2_STREAMS)
-                .max_send_buf_size(MAX_BUFFER)
-                .max_header_list_size(MAX_BUFFER as u32 / 4)
-                .keep_alive_interval(PEER_TIMEOUT);
-            let mut connection = pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = self.drain.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
-        } else {
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout).max_buf_size(MAX_BUFFER);
-            let mut connection = pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = self.drain.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
+    async fn serve_http(&self, stream: TcpStream, seat: Seat, kill: CancellationToken) {
+        match tokio::time::timeout(self.limits.header_timeout, speaks_http2(&stream)).await {
+            Ok(true) => self.serve_http2(stream, kill).await,
+            Ok(false) => self.serve_http1(stream, seat, kill).await,
+            Err(_) => {}
         }
     }
+
+    // How a connection ends is the client's affair: errors here are resets, time-outs and bad requests.
+    async fn serve_http2(&self, stream: TcpStream, kill: CancellationToken) {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_H2_STREAMS)
+            .max_send_buf_size(MAX_BUFFER)
+            .max_header_list_size(MAX_BUFFER as u32 / 4)
+            .keep_alive_interval(PEER_TIMEOUT);
+        let service = self.service(Connection { kill, handoff: None });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+
+    async fn serve_http1(&self, stream: TcpStream, seat: Seat, kill: CancellationToken) {
+        let handoff = Handoff::default();
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout).max_buf_size(MAX_BUFFER);
+        let service = self.service(Connection { kill, handoff: Some(handoff.clone()) });
+        let mut connection = builder.serve_connection(handoff.watch(stream), service);
+        let stream = tokio::select! {
+            stream = opened(&mut connection, &handoff) => stream,
+            () = self.drain.cancelled() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                opened(&mut connection, &handoff).await
+            }
+        };
+        let Some((reader, framing)) = stream else { return };
+        let parts = connection.into_parts();
+        // Nothing may follow the request of a stream, whose response says that it is the last.
+        if parts.read_buf.is_empty() {
+            reader.feed(Socket { stream: parts.io.into_inner(), framing, seat: Box::new(seat) });
+        }
+    }
+
+    fn service(&self, connection: Connection) -> Served {
+        Served { routes: self.routes.clone(), connection }
+    }
+}
+
+/// The routes, as one connection sees them.
+#[derive(Debug)]
+struct Served {
+    routes: Router,
+    connection: Connection,
+}
+
+impl Service<hyper::Request<Incoming>> for Served {
+    type Response = Response;
+    type Error = Infallible;
+    /// Boxed, as a connection is mostly idle, and the future of a request is large.
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.connection.clone());
+        Box::pin(self.routes.clone().oneshot(request))
+    }
+}
+
+/// Serves a connection until it ends, or until a stream is open whose socket can be taken.
+async fn opened(
+    connection: &mut hyper::server::conn::http1::Connection<Watched, Served>,
+    handoff: &Handoff,
+) -> Option<(Reader, Framing)> {
+    poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => handoff.take().map_or(Poll::Pending, |stream| Poll::Ready(Some(stream))),
+    })
+    .await
 }
 
 /// Whether the client opens with the HTTP/2 preface (RFC 9113, section 3.4), without taking it from the stream.

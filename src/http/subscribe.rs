@@ -10,7 +10,7 @@ use super::Context;
 use super::error::{Problem, SoftRefusal};
 use super::extract::{self, From};
 use super::server::Connection;
-use crate::hub::{Bye, CloseReason, SseBody, Start, refusal};
+use crate::hub::{Bye, CloseReason, Framing, Reader, SseBody, Start, refusal};
 use crate::pipeline::{AttachError, Request};
 use crate::stream::Cursor;
 
@@ -46,10 +46,19 @@ pub(super) async fn events(
         Err(error) => Err(AttachError::Unauthenticated(error)),
     };
     match attached {
-        Ok(reader) => stream(Body::new(SseBody::new(reader)), version),
+        Ok(reader) => stream(body(reader, &connection, version), version),
         Err(error) if wants_status(&headers) => Problem::from(error).into_response(),
         Err(_) if refused => StatusCode::NO_CONTENT.into_response(),
         Err(error) => refuse(&context, &error, cursor, version),
+    }
+}
+
+/// The body of an open stream. On HTTP/1 its socket leaves hyper; HTTP/2 keeps it, as it carries others.
+fn body(reader: Reader, connection: &Connection, version: Version) -> Body {
+    match &connection.handoff {
+        Some(handoff) if version == Version::HTTP_11 => Body::new(handoff.body(reader, Framing::Chunked)),
+        Some(handoff) => Body::new(handoff.body(reader, Framing::Plain)),
+        None => Body::new(SseBody::new(reader)),
     }
 }
 

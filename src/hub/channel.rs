@@ -34,7 +34,11 @@ pub struct LocalChannel {
 /// The subscribers of a channel on one shard.
 #[derive(Debug, Default)]
 struct Audience {
+    /// Those whose writers are woken.
     listeners: Mutex<Slab<Listener>>,
+    /// Those that the shard writes to: the connection, and the channel's place in its subscription. Only the shard's
+    /// worker locks it for more than its length.
+    members: Mutex<Slab<(usize, usize)>>,
     /// Set while the shard has been told of news and has not looked yet, so that it is told once.
     told: AtomicBool,
 }
@@ -179,10 +183,33 @@ impl LocalChannel {
         self.audiences[shard].listeners.lock().try_remove(key);
     }
 
+    /// Adds a connection of the shard, and returns its key for [`LocalChannel::leave_shard`].
+    pub(super) fn join_shard(&self, shard: usize, connection: usize, index: usize) -> usize {
+        self.audiences[shard].members.lock().insert((connection, index))
+    }
+
+    /// Removes a connection of the shard.
+    pub(super) fn leave_shard(&self, shard: usize, key: usize) {
+        self.audiences[shard].members.lock().try_remove(key);
+    }
+
+    /// Fills `out` with connections of a shard and the channel's place in each, beginning at `from`, and says where to
+    /// go on; `None` after the last. Keys stay, so whoever is a member all the while is in it once.
+    pub(super) fn members(&self, shard: usize, from: usize, out: &mut Vec<(usize, usize)>) -> Option<usize> {
+        let members = self.audiences[shard].members.lock();
+        let mut at = from;
+        while at < members.capacity() && out.len() < out.capacity() {
+            out.extend(members.get(at));
+            at += 1;
+        }
+        (!out.is_empty()).then_some(at)
+    }
+
     /// How many subscribers listen on this node.
     #[must_use]
     pub fn listeners(&self) -> usize {
-        self.audiences.iter().map(|audience| audience.listeners.lock().len()).sum()
+        let count = |audience: &Audience| audience.listeners.lock().len() + audience.members.lock().len();
+        self.audiences.iter().map(count).sum()
     }
 
     /// The shards that have listeners and have not been told yet; they count as told from now on.
@@ -193,7 +220,7 @@ impl LocalChannel {
         })
     }
 
-    /// Tells every listener of a shard that there is news. What is published from here on tells the shard again.
+    /// Wakes every listener of a shard. What is published from here on tells the shard again.
     pub(super) fn notify(&self, shard: usize) {
         let audience = &self.audiences[shard];
         audience.told.store(false, Ordering::Release);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,7 @@ pub struct HubSettings {
 pub struct Hub {
     pub(super) settings: HubSettings,
     pub(super) clock: Clock,
-    pub(super) shards: Box<[Shard]>,
+    pub(super) shards: Box<[Arc<Shard>]>,
     pub(super) channels: RwLock<HashMap<ChannelName, Arc<LocalChannel>, RandomState>>,
     next_shard: AtomicUsize,
     /// Open subscriptions by principal; a principal without any has no entry.
@@ -98,7 +99,7 @@ impl Hub {
     #[must_use]
     pub fn new(settings: HubSettings, metrics: Arc<Metrics>) -> Self {
         Self {
-            shards: (0..settings.shards.max(1)).map(|_| Shard::default()).collect(),
+            shards: (0..settings.shards.max(1)).map(|_| Arc::default()).collect(),
             clock: Clock(Instant::now()),
             channels: RwLock::default(),
             next_shard: AtomicUsize::new(0),
@@ -118,9 +119,11 @@ impl Hub {
         self.shards.len()
     }
 
-    /// Tells the subscribers of one shard of news until `shutdown`.
+    /// Serves the subscribers of one shard until `shutdown`.
     pub async fn run_shard(self: Arc<Self>, index: usize, shutdown: CancellationToken) {
-        self.shards[index].run(index, shutdown).await;
+        // A turn polls many sockets: with tokio's budget per poll, those after the first hundred would seem not to be
+        // ready. The shard gives way on its own.
+        unconstrained(Arc::clone(&self.shards[index]).run(index, shutdown)).await;
     }
 
     /// Opens a channel on this node. The first to do so calls `subscribe`, which returns the tops of both lanes
@@ -183,14 +186,17 @@ impl Hub {
         let keys = subscriber.channels().iter().enumerate().map(|(index, channel)| channel.join(&subscriber, index));
         let keys = keys.collect();
         self.metrics.subscribers.inc();
-        Ok(Registration { subscriber, key, keys })
+        Ok(Registration { subscriber, key, keys, served_by: ServedBy::Task })
     }
 
     /// Undoes [`Hub::register`].
     pub(super) fn unregister(&self, registration: &Registration) {
-        let Registration { subscriber, key, keys } = registration;
+        let Registration { subscriber, key, keys, served_by } = registration;
         for (channel, key) in subscriber.channels().iter().zip(keys) {
-            channel.leave(subscriber.shard(), *key);
+            match served_by {
+                ServedBy::Task => channel.leave(subscriber.shard(), *key),
+                ServedBy::Shard => channel.leave_shard(subscriber.shard(), *key),
+            }
         }
         self.shards[subscriber.shard()].remove(*key);
         self.count_out(subscriber.principal());
@@ -248,18 +254,6 @@ impl Hub {
             self.repair_bell.notified().await;
         }
     }
-
-    /// How many subscriptions are open.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(Shard::len).sum()
-    }
-
-    /// Whether no subscription is open.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Inlet for Hub {
@@ -280,10 +274,33 @@ impl Inlet for Hub {
     }
 }
 
+/// Who writes to a subscriber's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ServedBy {
+    /// A task of the connection's own, which is woken.
+    Task,
+    /// The shard.
+    Shard,
+}
+
 /// A subscriber and the keys by which it is found.
 #[derive(Debug)]
 pub(super) struct Registration {
     pub(super) subscriber: Arc<Subscriber>,
     key: usize,
+    /// Its key in each of its channels.
     keys: Box<[usize]>,
+    served_by: ServedBy,
+}
+
+impl Registration {
+    /// From now on its shard writes to it, as `connection`. Called by the shard's worker.
+    pub(super) fn move_to_shard(&mut self, connection: usize) {
+        let shard = self.subscriber.shard();
+        for (index, (channel, key)) in self.subscriber.channels().iter().zip(&mut self.keys).enumerate() {
+            channel.leave(shard, *key);
+            *key = channel.join_shard(shard, connection, index);
+        }
+        self.served_by = ServedBy::Shard;
+    }
 }

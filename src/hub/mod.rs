@@ -5,7 +5,9 @@
 //! or, when the ring has passed it, in the broker's history. A thousand stalled readers cost a thousand cursors.
 
 mod body;
+mod catch_up;
 mod channel;
+mod connection;
 mod directory;
 mod reader;
 mod repair;
@@ -13,10 +15,15 @@ mod shard;
 mod sse;
 mod subscriber;
 mod sweep;
+mod turn;
+mod wake;
+mod worker;
 
 pub use body::SseBody;
 pub use channel::LocalChannel;
+pub use connection::Socket;
 pub use directory::{Hub, HubSettings, Lease, TooManyStreams};
 pub use reader::{Hello, Reader, Start, Subscription};
 pub use sse::{Bye, CloseReason, refusal};
 pub use subscriber::Subscriber;
+pub use turn::Framing;

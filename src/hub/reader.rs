@@ -1,28 +1,24 @@
 //! A reader pulls what one subscription has not had yet, and turns it into bytes: from the rings, or, where they
 //! have passed it, from history. Both writers of connections, body and socket, own one.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::catch_up::CatchUp;
 use super::channel::Pulled;
 use super::directory::{Lease, Registration, TooManyStreams};
 use super::subscriber::News;
-use super::{CloseReason, Hub, sse};
+use super::turn::{Pull, Turn};
+use super::{CloseReason, Hub, LocalChannel, Socket, Subscriber, sse};
 use crate::auth::Principal;
-use crate::stream::{Cursor, Gap, History, Lane, Page, Position, Record};
+use crate::stream::{Cursor, History, Lane, Position};
 
-/// Bytes staged for one subscriber at most, beyond the event that reaches it.
-const MAX_STAGED: usize = 64 * 1024;
-/// Records per read of history.
-const PAGE: usize = 64;
-/// Between tries when history cannot be read.
-const RETRY_READ: Duration = Duration::from_millis(500);
+/// Where a reader of one channel stands in its lanes.
+pub(super) type Place = [Position; Lane::ALL.len()];
 
 /// Where a subscription begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,65 +45,38 @@ pub struct Hello {
 /// Reads for one subscription. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Reader {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     registration: Registration,
     /// Keeps the channels open.
     _leases: Box<[Lease]>,
-    streams: Box<[[Stream; Lane::ALL.len()]]>,
-    hello: Option<Hello>,
+    pub(super) streams: Box<[[Stream; Lane::ALL.len()]]>,
+    hello: Option<Box<Hello>>,
     unreadable: bool,
-    history: Arc<dyn History>,
-    reading: Reading,
-    staged: Vec<u8>,
-    ended: bool,
+    pub(super) history: Arc<dyn History>,
+    pub(super) catch_up: CatchUp,
+    over: bool,
 }
 
 /// Where the reader stands in one stream.
 #[derive(Debug)]
-struct Stream {
-    at: Position,
-    state: State,
+pub(super) struct Stream {
+    pub(super) at: Position,
+    pub(super) state: State,
     /// Nothing was read yet, and missing records before the first are not told: the client asked for the last few,
     /// not for a place.
-    quiet: bool,
+    pub(super) quiet: bool,
     /// There was news while history was read.
-    news: bool,
+    pub(super) news: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// It has all that the ring had.
     UpToDate,
     /// The ring may have more.
     Pull,
     /// The ring has passed it: history is, or shall be, read.
     Behind,
-}
-
-type PageFuture = Pin<Box<dyn Future<Output = Page> + Send>>;
-
-/// The one read of history that a reader does at a time.
-enum Reading {
-    Idle,
-    Pending(usize, Lane, PageFuture),
-    /// A page in the midst of being staged. `moved`: it leads further than where the reader stood.
-    Page {
-        index: usize,
-        lane: Lane,
-        end: Position,
-        moved: bool,
-        records: std::vec::IntoIter<Record>,
-    },
-}
-
-impl std::fmt::Debug for Reading {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Idle => "Idle",
-            Self::Pending(..) => "Pending",
-            Self::Page { .. } => "Page",
-        })
-    }
 }
 
 /// What a reader is made from.
@@ -142,100 +111,150 @@ impl Reader {
             registration,
             _leases: leases,
             streams,
-            hello: Some(hello),
+            hello: Some(Box::new(hello)),
             unreadable: start == Start::Unreadable,
             history,
-            reading: Reading::Idle,
-            staged: Vec::new(),
-            ended: false,
+            catch_up: CatchUp::default(),
+            over: false,
         })
     }
 
-    /// The next bytes for the client, of as many events as there are, up to about 64 KiB; `None` at the end.
-    pub fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let news = self.registration.subscriber.look(cx.waker());
-        self.note(news);
-        self.greet();
-        self.pull_lane(Lane::Express);
-        let reading = self.read_history(cx);
-        self.pull_lane(Lane::Normal);
-        // What the pulls found to be behind is read at once, not at the next wake.
-        if reading.is_ready() {
-            let _ = self.read_history(cx);
-        }
-        if news.has_bye() {
-            self.say_bye();
-        } else if self.staged.is_empty() && news.has_heartbeat() {
-            self.staged.extend_from_slice(sse::HEARTBEAT);
-        }
-        if self.staged.is_empty() {
-            return Poll::Pending;
-        }
-        if self.has_more() {
-            self.registration.subscriber.owe();
-        }
-        Poll::Ready(Some(std::mem::take(&mut self.staged).into()))
+    /// Hands the reader and the socket that it shall feed to its shard.
+    pub fn feed(self, socket: Socket) {
+        let (hub, shard) = (Arc::clone(&self.hub), self.subscriber().shard());
+        hub.shards[shard].adopt(self, socket);
     }
 
-    fn note(&mut self, news: News) {
-        for (index, lanes) in self.streams.iter_mut().enumerate() {
+    /// From now on its shard writes to it, as `connection`.
+    pub(super) fn move_to_shard(&mut self, connection: usize) {
+        self.registration.move_to_shard(connection);
+    }
+
+    pub(super) fn subscriber(&self) -> &Subscriber {
+        &self.registration.subscriber
+    }
+
+    pub(super) fn channels(&self) -> &[Arc<LocalChannel>] {
+        self.registration.subscriber.channels()
+    }
+
+    /// Stages what follows, of as many events as there are until the turn is full.
+    pub(super) fn stage(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
+        let news = self.subscriber().look(cx.waker());
+        self.note_all(news);
+        self.greet(turn);
+        self.pull_lane(Lane::Express, turn);
+        let caught_up = self.read_history(cx, turn);
+        self.pull_lane(Lane::Normal, turn);
+        // What the pulls found to be behind is read at once, not at the next wake.
+        if caught_up.is_ready() {
+            let _ = self.read_history(cx, turn);
+        }
+        if news.has_bye() {
+            self.say_bye(turn);
+        } else if turn.is_empty() && news.has_heartbeat() {
+            turn.beat();
+        }
+    }
+
+    /// Whether it has said goodbye.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether there was more than the turn could hold.
+    pub(super) fn has_more(&self) -> bool {
+        let pulls = self.streams.iter().flatten().any(|stream| stream.state == State::Pull);
+        pulls || self.catch_up.has_records()
+    }
+
+    /// Where it stands, when it listens to one channel and has all of it.
+    pub(super) fn place(&self) -> Option<Place> {
+        let [[express, normal]] = &*self.streams else { return None };
+        let rests = express.state == State::UpToDate && normal.state == State::UpToDate;
+        (rests && !self.over && self.hello.is_none()).then_some([express.at, normal.at])
+    }
+
+    /// Moves to where another reader stands that listens to the same one channel.
+    pub(super) fn go_to(&mut self, place: Place) {
+        for (stream, at) in self.streams.iter_mut().flatten().zip(place) {
+            (stream.at, stream.state) = (at, State::UpToDate);
+        }
+    }
+
+    /// Notes that the channel at `index` has news.
+    pub(super) fn note(&mut self, index: usize) {
+        self.streams[index].iter_mut().for_each(Stream::note);
+    }
+
+    /// Takes back pulls of which nothing was sent.
+    pub(super) fn put_back(&mut self, pulls: &[Pull]) {
+        for pull in pulls.iter().rev() {
+            let stream = &mut self.streams[pull.index][pull.lane.index()];
+            (stream.at, stream.state) = (pull.before, State::Pull);
+            self.catch_up.give_up(pull.index, pull.lane);
+        }
+    }
+
+    /// Counts notifications that were written.
+    pub(super) fn delivered(&self, notifications: u64) {
+        self.hub.metrics.deliveries.inc_by(notifications);
+    }
+
+    fn note_all(&mut self, news: News) {
+        for index in 0..self.streams.len() {
             if news.has_channel(index) {
-                lanes.iter_mut().for_each(Stream::note);
+                self.note(index);
             }
         }
     }
 
-    fn has_more(&self) -> bool {
-        let pulls = self.streams.iter().flatten().any(|stream| stream.state == State::Pull);
-        pulls || matches!(self.reading, Reading::Page { .. })
-    }
-
-    fn greet(&mut self) {
+    fn greet(&mut self, turn: &mut Turn) {
         if let Some(hello) = self.hello.take() {
-            sse::event(&mut self.staged, Some("hello"), Some(hello.retry), hello.data.to_string().as_bytes());
-            self.end_event();
+            self.tell(turn, "hello", Some(hello.retry), &hello.data);
         }
         if std::mem::take(&mut self.unreadable) {
-            let data = json!({"reason": "unreadable_cursor"});
-            sse::event(&mut self.staged, Some("reset"), None, data.to_string().as_bytes());
-            self.end_event();
+            self.tell(turn, "reset", None, &json!({"reason": "unreadable_cursor"}));
         }
     }
 
-    fn say_bye(&mut self) {
-        if let Some(bye) = self.registration.subscriber.bye() {
+    fn say_bye(&mut self, turn: &mut Turn) {
+        if let Some(bye) = self.subscriber().bye() {
             let data = json!({"code": bye.reason.code(), "retry": bye.retry.as_millis() as u64});
-            sse::event(&mut self.staged, Some("bye"), Some(bye.retry), data.to_string().as_bytes());
-            self.end_event();
+            self.tell(turn, "bye", Some(bye.retry), &data);
         }
-        self.ended = true;
+        self.over = true;
+    }
+
+    /// Stages an event of the system.
+    pub(super) fn tell(&self, turn: &mut Turn, name: &str, retry: Option<Duration>, data: &Value) {
+        let out = turn.begin();
+        sse::event(out, Some(name), retry, data.to_string().as_bytes());
+        sse::end_with_id(out, |id| write_cursor(self.channels(), &self.streams, id));
+        turn.end();
     }
 
     /// Stages what the rings have in one lane of every channel.
-    fn pull_lane(&mut self, lane: Lane) {
+    fn pull_lane(&mut self, lane: Lane, turn: &mut Turn) {
         for index in 0..self.streams.len() {
-            if self.streams[index][lane.index()].state == State::Pull {
-                self.pull_stream(index, lane);
+            if self.streams[index][lane.index()].state == State::Pull && !turn.is_full() {
+                self.pull_stream(index, lane, turn);
             }
         }
     }
 
-    fn pull_stream(&mut self, index: usize, lane: Lane) {
-        let Self { registration, streams, staged, hub, .. } = self;
+    pub(super) fn pull_stream(&mut self, index: usize, lane: Lane, turn: &mut Turn) {
+        let Self { registration, streams, .. } = self;
         let channels = registration.subscriber.channels();
         let at = streams[index][lane.index()].at;
-        let mut delivered = 0;
         let (at, pulled) = channels[index].pull(lane, at, |message, position| {
-            sse::message(staged, message);
-            streams[index][lane.index()].at = position;
-            sse::end_with_id(staged, |id| write_cursor(channels, streams, id));
-            delivered += 1;
-            staged.len() < MAX_STAGED
+            let before = std::mem::replace(&mut streams[index][lane.index()].at, position);
+            let out = turn.begin();
+            sse::message(out, message);
+            sse::end_with_id(out, |id| write_cursor(channels, streams, id));
+            turn.end_pull(index, lane, before);
+            !turn.is_full()
         });
-        hub.metrics.deliveries.inc_by(delivered);
         let stream = &mut streams[index][lane.index()];
         stream.at = at;
         stream.quiet &= pulled == Pulled::Passed;
@@ -245,111 +264,9 @@ impl Reader {
             Pulled::Passed => State::Behind,
         };
     }
-
-    /// Goes on with history: reads a page for a stream that is behind, express ones first, and stages it.
-    /// Pending while a read is under way.
-    fn read_history(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match &mut self.reading {
-                Reading::Idle => match self.first_behind() {
-                    Some((index, lane)) => self.reading = self.start_read(index, lane),
-                    None => return Poll::Ready(()),
-                },
-                Reading::Pending(index, lane, page) => {
-                    let page = ready!(page.as_mut().poll(cx));
-                    let (index, lane) = (*index, *lane);
-                    self.take_page(index, lane, page);
-                }
-                Reading::Page { .. } => {
-                    if self.staged.len() >= MAX_STAGED {
-                        return Poll::Ready(());
-                    }
-                    self.stage_record();
-                }
-            }
-        }
-    }
-
-    fn first_behind(&self) -> Option<(usize, Lane)> {
-        let in_lane = |lane: Lane| self.streams.iter().position(|lanes| lanes[lane.index()].state == State::Behind);
-        Lane::ALL.into_iter().find_map(|lane| Some((in_lane(lane)?, lane)))
-    }
-
-    fn start_read(&self, index: usize, lane: Lane) -> Reading {
-        let channel = self.registration.subscriber.channels()[index].name().clone();
-        let at = self.streams[index][lane.index()].at;
-        let (history, reads) = (Arc::clone(&self.history), Arc::clone(&self.hub.reads));
-        Reading::Pending(
-            index,
-            lane,
-            Box::pin(async move {
-                loop {
-                    let permit = reads.acquire().await;
-                    let page = history.read(&channel, lane, at, PAGE).await;
-                    drop(permit);
-                    match page {
-                        Ok(page) => return page,
-                        // The broker is away; the stream stays open and goes on where it stands.
-                        Err(_) => tokio::time::sleep(RETRY_READ.mul_f64(rand::random_range(1.0..2.0))).await,
-                    }
-                }
-            }),
-        )
-    }
-
-    fn take_page(&mut self, index: usize, lane: Lane, page: Page) {
-        let end = page.end();
-        let stream = &mut self.streams[index][lane.index()];
-        let moved = end != stream.at;
-        let before = page.records.first().map_or(end.seq, |record| record.seq.saturating_sub(1));
-        stream.at = Position::new(end.epoch, before);
-        let quiet = std::mem::take(&mut stream.quiet);
-        if let Some(gap) = page.gap.filter(|_| !quiet) {
-            self.tell_gap(index, lane, &gap);
-        }
-        self.reading = Reading::Page { index, lane, end, moved, records: page.records.into_iter() };
-    }
-
-    fn tell_gap(&mut self, index: usize, lane: Lane, gap: &Gap) {
-        let channel = &self.registration.subscriber.channels()[index];
-        self.hub.metrics.gap(gap.reason.as_str());
-        let (name, data) = sse::gap(channel.name(), lane, gap);
-        sse::event(&mut self.staged, Some(name), None, data.to_string().as_bytes());
-        self.end_event();
-    }
-
-    fn stage_record(&mut self) {
-        let Reading::Page { index, lane, end, moved, records } = &mut self.reading else { return };
-        let stream = &mut self.streams[*index][lane.index()];
-        match records.next() {
-            Some(record) => {
-                stream.at = Position::new(end.epoch, record.seq);
-                sse::message(&mut self.staged, &record.message);
-                self.hub.metrics.deliveries.inc();
-                self.end_event();
-            }
-            None => {
-                stream.at = *end;
-                // Where the page ends the ring may go on. When it led nowhere the ring is the one that is behind:
-                // it is being repaired, and its news will come.
-                let go_on = *moved || std::mem::take(&mut stream.news);
-                stream.state = if go_on { State::Pull } else { State::UpToDate };
-                let (index, lane) = (*index, *lane);
-                self.reading = Reading::Idle;
-                if go_on {
-                    self.pull_stream(index, lane);
-                }
-            }
-        }
-    }
-
-    fn end_event(&mut self) {
-        let Self { registration, streams, staged, .. } = self;
-        sse::end_with_id(staged, |id| write_cursor(registration.subscriber.channels(), streams, id));
-    }
 }
 
-fn write_cursor(channels: &[Arc<super::LocalChannel>], streams: &[[Stream; 2]], id: &mut Vec<u8>) {
+pub(super) fn write_cursor(channels: &[Arc<LocalChannel>], streams: &[[Stream; 2]], id: &mut Vec<u8>) {
     let entries = channels.iter().zip(streams);
     Cursor::write(entries.map(|(channel, [express, normal])| (channel.tag(), [express.at, normal.at])), id);
 }

@@ -12,6 +12,8 @@ use super::directory::Clock;
 use super::{Bye, LocalChannel};
 use crate::auth::Principal;
 
+/// The bit that wakes a writer whose connection is to end at once.
+const KILL: u32 = 1 << 29;
 /// The bit that asks for a heartbeat. The bits below it are the subscriber's channels, at most 16.
 const HEARTBEAT: u32 = 1 << 30;
 /// The bit that says how it shall end.
@@ -34,7 +36,8 @@ pub struct Subscriber {
     waiting_since: AtomicU64,
     next_heartbeat: AtomicU64,
     clock: Clock,
-    /// Ends the connection whether or not anybody reads from it.
+    /// Ends the connection whether or not anybody reads from it. A task that serves the connection watches it; a
+    /// shard is woken.
     kill: CancellationToken,
 }
 
@@ -110,9 +113,15 @@ impl Subscriber {
         self.raise(BYE);
     }
 
-    /// What ends its connection at once, whatever its writer does.
-    pub(super) fn kill_switch(&self) -> &CancellationToken {
-        &self.kill
+    /// Ends its connection at once, whatever its writer does.
+    pub(super) fn kill(&self) {
+        self.kill.cancel();
+        self.raise(KILL);
+    }
+
+    /// Whether its connection is to end at once.
+    pub(super) fn is_killed(&self) -> bool {
+        self.kill.is_cancelled()
     }
 
     fn raise(&self, bits: u32) {
@@ -129,10 +138,19 @@ impl Subscriber {
         let _ = self.waiting_since.compare_exchange(0, now, Ordering::AcqRel, Ordering::Relaxed);
     }
 
+    /// Notes that its writer has taken all that there is.
+    pub(super) fn settled(&self) {
+        self.waiting_since.store(0, Ordering::Release);
+    }
+
+    /// Notes that its writer has taken some of what there is.
+    pub(super) fn progressed(&self) {
+        self.waiting_since.store(self.clock.now_ms(), Ordering::Release);
+    }
+
     /// What it was told since the last look. The waker is registered first, so nothing told later is missed.
     pub(super) fn look(&self, waker: &std::task::Waker) -> News {
         self.waker.register(waker);
-        self.waiting_since.store(0, Ordering::Release);
         News(self.news.swap(0, Ordering::AcqRel))
     }
 

@@ -26,7 +26,7 @@ impl Hub {
             }
             if subscriber.waiting() >= self.settings.stall_timeout {
                 subscriber.ask_to_end(Bye::jittered(CloseReason::Stalled, RETRY));
-                subscriber.kill_switch().cancel();
+                subscriber.kill();
             }
         }
         let now_ms = self.clock.now_ms();
@@ -35,7 +35,7 @@ impl Hub {
             let Some(subscriber) = subscriber.upgrade() else { return false };
             let due = *deadline <= now_ms;
             if due {
-                subscriber.kill_switch().cancel();
+                subscriber.kill();
             }
             !due
         });
@@ -108,6 +108,6 @@ impl Hub {
     }
 
     fn subscribers(&self) -> impl Iterator<Item = Arc<Subscriber>> {
-        self.shards.iter().flat_map(super::shard::Shard::subscribers)
+        self.shards.iter().flat_map(|shard| shard.subscribers())
     }
 }
