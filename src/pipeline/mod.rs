@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Action, AuthError, Credential, Permit, Principal, TokenCache};
+use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
 use crate::config::{EventName, Server};
 use crate::hub::{Hello, Hub, Lease, Reader, Start, Subscription};
@@ -328,6 +328,10 @@ fn requested(snapshot: &Snapshot, subscriber: &Principal, named: &[String]) -> R
     channels.sort();
     channels.dedup();
     match channels.len() {
+        // Some of the default channels may be theirs once they have signed in.
+        0 if subscriber.proof == Proof::Anonymous && snapshot.channels.iter().any(|spec| spec.default) => {
+            Err(AuthError::Missing.into())
+        }
         0 => Err(AttachError::NoChannel),
         1..=MAX_CHANNELS => Ok(std::mem::take(channels)),
         more => Err(AttachError::TooManyChannels(more)),
