@@ -169,9 +169,24 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         .header("access-control-request-method", "GET")
         .header("access-control-request-headers", "last-event-id");
     let asked = asked.open().await;
-    assert!(asked.head.header("access-control-allow-headers").contains("last-event-id"), "{:?}", asked.head);
+    for name in ["authorization", "last-event-id", "idempotency-key", "prefer", "traceparent"] {
+        assert!(asked.head.header("access-control-allow-headers").contains(name), "{:?}", asked.head);
+    }
     server.publish(order("c7", 1)).await.accepted();
     assert_eq!(customer.next_order().await, "1");
+}
+
+#[tokio::test]
+async fn a_page_of_a_listed_origin_may_read_when_to_come_back_and_what_was_wrong() {
+    let server = TestServer::start(Scenario::shop().server("allowed_origins = [\"https://shop.test\"]")).await;
+    let publish = |origin: &str| server.anonymous_post("/v1/notifications").header("origin", origin).body("{}");
+    let answer = server.send(publish("https://shop.test")).await;
+    let exposed: Vec<&str> = answer.header("access-control-expose-headers").split(',').collect();
+    for name in ["retry-after", "www-authenticate", "ratelimit", "ratelimit-policy"] {
+        assert!(exposed.contains(&name), "{name}: {answer:?}");
+    }
+    let stream = server.listen(&["user.c7"]).header("origin", "https://shop.test").greeted().await;
+    assert!(stream.head.header("access-control-expose-headers").contains("retry-after"), "{:?}", stream.head);
 }
 
 #[tokio::test]
