@@ -108,6 +108,14 @@ pub enum AttachError {
     /// Who subscribes is not known.
     #[error(transparent)]
     Unauthenticated(#[from] AuthError),
+    /// A parameter of its query is not what it must be.
+    #[error("`{parameter}` is not {wanted}")]
+    BadParameter {
+        /// Its name.
+        parameter: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
     /// No channel is named, and the principal has no default.
     #[error("no channel is named, and there is none to subscribe to by default; add ?channel=NAME")]
     NoChannel,

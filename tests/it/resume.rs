@@ -155,6 +155,13 @@ async fn what_is_no_cursor_is_said_to_be_none_and_the_stream_is_live() {
         server.publish(order("c7", "live")).await.accepted();
         assert_eq!(reader.next_order().await, "live", "{garbage}");
     }
+    // The same in the query, where a page has written it: the place is lost, and the stream is not.
+    for garbage in ["last_event_id=7", "last_event_id=%FF%00", "lastEventId=1AAAA"] {
+        let mut reader = server.listen(&["user.c7"]).query(garbage).greeted().await;
+        assert_eq!(reader.next_event("reset").await.json(), json!({ "reason": "unreadable_cursor" }), "{garbage}");
+        server.publish(order("c7", "live")).await.accepted();
+        assert_eq!(reader.next_order().await, "live", "{garbage}");
+    }
 }
 
 #[tokio::test]
@@ -195,6 +202,27 @@ async fn a_reader_may_begin_with_the_last_few() {
     let mut reader = server.listen(&["user.c7"]).query("last=0").greeted().await;
     server.publish(order("c7", "live")).await.accepted();
     assert_eq!(reader.next_order().await, "live");
+}
+
+#[tokio::test]
+async fn a_number_of_last_ones_that_is_none_is_refused_by_its_name() {
+    let server = TestServer::start(Scenario::shop()).await;
+    for last in ["abc", "-3", "", "2.5", "18446744073709551616"] {
+        let asked = server.listen(&["user.c7"]).query(&format!("last={last}"));
+        let mut page = asked.clone().open().await;
+        assert_eq!(page.head.status, 200, "an EventSource would give up without a word");
+        let bye = page.next_event("bye").await;
+        assert_eq!((bye.json()["code"].as_str(), bye.id.as_deref()), (Some("bad_request"), Some("~refused")));
+        assert!(bye.json()["detail"].as_str().unwrap().contains("`last`"), "{bye:?}");
+        page.ended().await;
+        assert_eq!(asked.clone().cursor("~refused").open().await.head.status, 204);
+
+        let strict = asked.strict().open().await;
+        assert_eq!((strict.head.status, strict.head.header("content-type")), (400, "application/problem+json"));
+        let problem: serde_json::Value = serde_json::from_str(&strict.body().await).unwrap();
+        assert_eq!(problem["code"], "bad_query");
+        assert!(problem["detail"].as_str().unwrap().contains("`last`"), "{problem}");
+    }
 }
 
 #[tokio::test]
