@@ -154,7 +154,7 @@ impl Pipeline {
         mode: Mode,
     ) -> Result<(Permit, Option<Remaining>), PublishError> {
         let spec = snapshot.types.get(&draft.type_name);
-        let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, &draft.type_name))?;
+        let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, producer, &draft.type_name))?;
         self.metrics.received(draft.type_name.as_str());
         let action = Action::Publish(&draft.type_name);
         let permit =

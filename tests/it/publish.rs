@@ -91,6 +91,31 @@ async fn a_type_that_is_not_declared_is_refused_with_one_that_is_close() {
 }
 
 #[tokio::test]
+async fn names_of_types_are_told_to_nobody_who_may_not_publish_them() {
+    let scenario = Scenario::shop().replace(
+        "[types.\"ops.broadcast\"]\nschema = \"ops.broadcast.json\"\npublish = \"producers\"",
+        "[types.\"ops.broadcast\"]\nschema = \"ops.broadcast.json\"\npublish = \"operators\"",
+    );
+    let server = TestServer::start(scenario).await;
+    let misspelt = |name: &str| with(order("c7", 1), "type", name).to_string();
+    // Nobody learns which types there are: not by a suggestion, and not by how the two answers differ.
+    for name in ["order.updatd", "order.updated"] {
+        let answer = server.send(server.anonymous_post("/v1/notifications").body(misspelt(name))).await;
+        assert!(!answer.text.contains("did you mean"), "{answer:?}");
+        answer.refused(401, "unauthenticated");
+    }
+    let told = async |claims: Value, name: &str| {
+        let request = server.anonymous_post("/v1/notifications").bearer_auth(server.token_with(claims));
+        let problem = server.send(request.body(misspelt(name))).await.refused(422, "unknown_type");
+        problem["detail"].as_str().unwrap().split_once("; ").map(|(_, hint)| hint.to_owned())
+    };
+    assert_eq!(told(json!({ "sub": "c7" }), "order.updatd").await, None, "a customer publishes nothing");
+    let producer = json!({ "sub": "s", "scope": "publish" });
+    assert_eq!(told(producer.clone(), "order.updatd").await.as_deref(), Some("did you mean `order.updated`?"));
+    assert_eq!(told(producer, "ops.broadcst").await, None, "another's type is no suggestion");
+}
+
+#[tokio::test]
 async fn a_value_that_would_leave_its_part_of_a_channel_is_refused() {
     // Its own schema asks nothing of the user's id, so that only the placeholder guards it.
     let scenario = Scenario::shop().replace(
