@@ -153,9 +153,11 @@ impl Pipeline {
         draft: &Draft,
         mode: Mode,
     ) -> Result<(Permit, Option<Remaining>), PublishError> {
+        if mode == Mode::Publish {
+            self.metrics.received(draft.type_name.as_str());
+        }
         let spec = snapshot.types.get(&draft.type_name);
         let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, producer, &draft.type_name))?;
-        self.metrics.received(draft.type_name.as_str());
         let action = Action::Publish(&draft.type_name);
         let permit =
             spec.publish.authorize(producer, &[], action).map_err(|denied| PublishError::denied(producer, denied))?;

@@ -88,6 +88,7 @@ async fn a_type_that_is_not_declared_is_refused_with_one_that_is_close() {
     let problem = server.publish(with(order("c7", 1), "type", "order.updatd")).await.refused(422, "unknown_type");
     assert_eq!(pointers(&problem), ["/type"]);
     assert!(problem["detail"].as_str().unwrap().contains("did you mean `order.updated`?"), "{problem}");
+    assert_eq!(server.metric(r#"fanfare_notifications_received_total{type="other"}"#).await, 1.0);
 }
 
 #[tokio::test]
@@ -202,9 +203,11 @@ async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     let zipped = server.post("/v1/notifications").header("content-encoding", "gzip").body("x");
     server.send(zipped).await.refused(415, "unsupported_media_type");
     let large = with(order("c7", 1), "message", "x".repeat(1_024));
-    server.publish(large).await.refused(413, "body_too_large");
+    server.publish(large.clone()).await.refused(413, "body_too_large");
+    let dry_run = server.post("/v1/notifications?dry_run=1").body(large.to_string());
+    server.send(dry_run).await.refused(413, "body_too_large");
     let counted = r#"fanfare_notifications_total{outcome="rejected",reason="body_too_large"}"#;
-    assert_eq!(server.metric(counted).await, 1.0, "what was of the wrong kind was not too large");
+    assert_eq!(server.metric(counted).await, 1.0, "neither what was of the wrong kind nor a dry run counts");
 
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     let head =
