@@ -97,6 +97,47 @@ async fn what_history_no_longer_has_is_told_exactly_and_the_rest_is_delivered() 
 }
 
 #[tokio::test]
+async fn operators_see_how_resuming_goes() {
+    let scenario = Scenario::shop().user_channel("history = { size = 2, ttl = \"1h\" }");
+    let server = TestServer::start(scenario.server("ring_records = 2")).await;
+    let counted = async |result: &str| server.metric(&format!("fanfare_resumes_total{{result=\"{result}\"}}")).await;
+    let seen = async || {
+        let mut all = Vec::new();
+        for result in ["complete", "gap", "reset", "unreadable", "interrupted"] {
+            all.push(counted(result).await as u32);
+        }
+        all
+    };
+    let cursor = server.subscribe("user.c7").await.disconnect();
+    drop(server.listen(&["user.c7"]).query("last=2").greeted().await);
+    assert_eq!(seen().await, [0; 5], "neither named a cursor");
+
+    server.publish(order("c7", 1)).await.accepted();
+    let mut reader = server.resume("user.c7", &cursor).await;
+    reader.next_order().await;
+    assert_eq!(seen().await, [1, 0, 0, 0, 0]);
+
+    for number in 2..=9 {
+        server.publish(order("c7", number)).await.accepted();
+    }
+    server.resume("user.c7", &cursor).await.next_event("gap").await;
+    eventually("a gap counts, with or without what comes after", async || seen().await == [1, 1, 0, 0, 0]).await;
+
+    let other_life = TestServer::start(Scenario::shop()).await.subscribe("user.c7").await.disconnect();
+    let mut reader = server.resume("user.c7", &other_life).await;
+    reader.next_event("reset").await;
+    eventually("resets of both lanes count once", async || seen().await == [1, 1, 1, 0, 0]).await;
+
+    let mut reader = server.resume("user.c7", "7").await;
+    reader.next_event("reset").await;
+    assert_eq!(seen().await, [1, 1, 1, 1, 0]);
+
+    let asked = server.listen(&["user.c7"]).cursor(reader.cursor()).method("HEAD").open().await;
+    assert_eq!(asked.head.status, 200);
+    eventually("one that never was read from", async || seen().await == [1, 1, 1, 1, 1]).await;
+}
+
+#[tokio::test]
 async fn what_is_too_old_to_be_kept_is_told() {
     let scenario = Scenario::shop().user_channel("history = { size = 100, ttl = \"1s\" }");
     let server = TestServer::start(scenario).await;
