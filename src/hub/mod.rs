@@ -9,6 +9,7 @@ mod channel;
 mod directory;
 mod reader;
 mod repair;
+mod resume;
 mod shard;
 mod sse;
 mod subscriber;

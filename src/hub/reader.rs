@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::Pulled;
 use super::directory::{Lease, Registration, TooManyStreams};
+use super::resume::Resume;
 use super::subscriber::News;
 use super::{CloseReason, Hub, sse};
 use crate::auth::Principal;
@@ -56,6 +57,7 @@ pub struct Reader {
     streams: Box<[[Stream; Lane::ALL.len()]]>,
     hello: Option<Hello>,
     unreadable: bool,
+    resume: Resume,
     history: Arc<dyn History>,
     reading: Reading,
     staged: Vec<u8>,
@@ -144,6 +146,7 @@ impl Reader {
             streams,
             hello: Some(hello),
             unreadable: start == Start::Unreadable,
+            resume: Resume::new(&start),
             history,
             reading: Reading::Idle,
             staged: Vec::new(),
@@ -165,6 +168,9 @@ impl Reader {
         // What the pulls found to be behind is read at once, not at the next wake.
         if reading.is_ready() {
             let _ = self.read_history(cx);
+        }
+        if self.resume.is_open() && self.is_live() {
+            self.resume.settle(&self.hub.metrics);
         }
         if news.has_bye() {
             self.say_bye();
@@ -191,6 +197,10 @@ impl Reader {
     fn has_more(&self) -> bool {
         let pulls = self.streams.iter().flatten().any(|stream| stream.state == State::Pull);
         pulls || matches!(self.reading, Reading::Page { .. })
+    }
+
+    fn is_live(&self) -> bool {
+        self.streams.iter().flatten().all(|stream| stream.state == State::UpToDate)
     }
 
     fn greet(&mut self) {
@@ -313,6 +323,7 @@ impl Reader {
     fn tell_gap(&mut self, index: usize, lane: Lane, gap: &Gap) {
         let channel = &self.registration.subscriber.channels()[index];
         self.hub.metrics.gap(gap.reason.as_str());
+        self.resume.note(gap);
         let (name, data) = sse::gap(channel.name(), lane, gap);
         sse::event(&mut self.staged, Some(name), None, data.to_string().as_bytes());
         self.end_event();
@@ -391,6 +402,7 @@ impl Stream {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.resume.end(&self.hub.metrics);
         self.hub.unregister(&self.registration);
         let reason = self.registration.subscriber.bye().map_or(CloseReason::Disconnected, |bye| bye.reason);
         self.hub.metrics.stream_closed(reason.code());
