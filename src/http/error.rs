@@ -141,6 +141,7 @@ impl From<AttachError> for Problem {
         let plain = |status, code| Self::new(status, code, error.to_string());
         match &error {
             AttachError::Unauthenticated(error) => error.clone().into(),
+            AttachError::BadParameter { .. } => plain(StatusCode::BAD_REQUEST, "bad_query"),
             AttachError::NoChannel => plain(StatusCode::BAD_REQUEST, "no_channel"),
             AttachError::TooManyChannels(_) => plain(StatusCode::BAD_REQUEST, "too_many_channels"),
             AttachError::BadChannel(_) => plain(StatusCode::BAD_REQUEST, "bad_channel"),
@@ -177,10 +178,11 @@ impl From<&AttachError> for SoftRefusal {
         let (reason, passing, retry) = match error {
             AttachError::Unauthenticated(AuthError::Expired(_)) => (CloseReason::TokenExpired, true, 5),
             AttachError::Unauthenticated(_) => (CloseReason::Unauthenticated, false, 5),
-            AttachError::NoChannel | AttachError::TooManyChannels(_) | AttachError::BadChannel(_) => {
-                (CloseReason::BadRequest, false, 5)
-            }
-            AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => (CloseReason::BadRequest, false, 5),
+            AttachError::BadParameter { .. }
+            | AttachError::NoChannel
+            | AttachError::TooManyChannels(_)
+            | AttachError::BadChannel(_)
+            | AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => (CloseReason::BadRequest, false, 5),
             AttachError::NotSubscribable(NotSubscribable::Denied(_)) => (CloseReason::Forbidden, false, 5),
             AttachError::TooManyStreams(_) => (CloseReason::Overloaded, true, 10),
             AttachError::Unavailable(_) => (CloseReason::Unavailable, true, 2),

@@ -53,7 +53,7 @@ pub(super) async fn one(
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|problem| {
-        if problem.code() == Reason::BodyTooLarge.code() {
+        if mode == Mode::Publish && problem.code() == Reason::BodyTooLarge.code() {
             context.pipeline.metrics.ended(problem.code());
         }
     })?;
@@ -101,7 +101,11 @@ async fn accept(context: &Context, submission: Submission<'_>, headers: &HeaderM
     let span = tracing::debug_span!("publish", trace.id = extract::trace_id(headers));
     let timer = context.pipeline.metrics.publish_duration.start_timer();
     let result = context.pipeline.accept(submission).instrument(span.clone()).await;
-    timer.observe_duration();
+    match submission.mode {
+        Mode::Publish => timer.observe_duration(),
+        // It waits for no broker, and would make publishes look faster.
+        Mode::DryRun => drop(timer.stop_and_discard()),
+    }
     let _entered = span.enter();
     match &result {
         Ok(receipt) => tracing::debug!(

@@ -37,13 +37,9 @@ pub(super) async fn events(
         Some(cursor) => (Some(cursor).filter(|cursor| !cursor.is_empty()), true),
         None => (cursor, false),
     };
-    let start = start(cursor, query.last);
-    let attached = match extract::credential(&headers, From::HeaderOrCookie) {
-        Ok(credential) => {
-            let kill = connection.kill.clone();
-            context.pipeline.attach(Request { credential, channels: query.channels, start, kill }).await
-        }
-        Err(error) => Err(AttachError::Unauthenticated(error)),
+    let attached = match request(&headers, &query, cursor, &connection) {
+        Ok(request) => context.pipeline.attach(request).await,
+        Err(error) => Err(error),
     };
     match attached {
         Ok(reader) => stream(body(reader, &connection, version), version),
@@ -81,12 +77,22 @@ fn wants_status(headers: &HeaderMap) -> bool {
     has(header::HeaderName::from_static("prefer"), "handling=strict") || !has(header::ACCEPT, "text/event-stream")
 }
 
-fn start(cursor: Option<&[u8]>, last: Option<u64>) -> Start {
-    match (cursor, last) {
+/// What is asked for. A cursor that cannot be read is no reason to refuse: a page cannot mend it, and is told in the
+/// stream that its place is lost.
+fn request(
+    headers: &HeaderMap,
+    query: &Query,
+    cursor: Option<&[u8]>,
+    connection: &Connection,
+) -> Result<Request, AttachError> {
+    let last = query.last()?;
+    let credential = extract::credential(headers, From::HeaderOrCookie)?;
+    let start = match (cursor, last) {
         (Some(text), _) => Cursor::parse(text).map_or(Start::Unreadable, Start::Cursor),
         (None, Some(count)) => Start::Last(count),
         (None, None) => Start::Live,
-    }
+    };
+    Ok(Request { credential, channels: query.channels.clone(), start, kill: connection.kill.clone() })
 }
 
 fn refuse(context: &Context, error: &AttachError, cursor: Option<&[u8]>, version: Version) -> Response {
@@ -124,7 +130,7 @@ fn stream(body: Body, version: Version) -> Response {
 struct Query {
     channels: Vec<String>,
     last_event_id: Option<String>,
-    last: Option<u64>,
+    last: Option<String>,
 }
 
 impl Query {
@@ -134,11 +140,18 @@ impl Query {
             match &*name {
                 "channel" => parsed.channels.push(value.into_owned()),
                 "last_event_id" | "lastEventId" if !value.is_empty() => parsed.last_event_id = Some(value.into_owned()),
-                "last" => parsed.last = value.parse().ok(),
+                "last" => parsed.last = Some(value.into_owned()),
                 _ => {}
             }
         }
         parsed
+    }
+
+    /// How many of the last are asked for; more than there are is all of them.
+    fn last(&self) -> Result<Option<u64>, AttachError> {
+        let wanted = "a whole number from 0 to 18446744073709551615";
+        let last = self.last.as_deref().map(str::parse).transpose();
+        last.map_err(|_| AttachError::BadParameter { parameter: "last", wanted })
     }
 }
 
@@ -150,7 +163,17 @@ mod tests {
     fn the_query_names_channels_and_a_start() {
         let query = Query::parse("channel=user.42&channel=team.a%2Eb&last=5&_ga=1");
         assert_eq!(query.channels, ["user.42", "team.a.b"]);
-        assert_eq!(query.last, Some(5));
+        assert_eq!(query.last(), Ok(Some(5)));
+        assert_eq!(Query::parse("channel=a").last(), Ok(None));
+    }
+
+    #[test]
+    fn a_count_that_is_none_is_not_passed_over() {
+        for last in ["", "abc", "-1", "1.5", "5%20", "0x5", "18446744073709551616", "%FF"] {
+            let refused = Query::parse(&format!("last={last}")).last().unwrap_err();
+            assert!(refused.to_string().starts_with("`last` is not a whole number"), "{last}: {refused}");
+        }
+        assert_eq!(Query::parse("last=18446744073709551615").last(), Ok(Some(u64::MAX)));
     }
 
     #[test]

@@ -129,8 +129,9 @@ impl Reader {
         self.catch_up = CatchUp::Staging(Box::new(Staging { index, lane, end, moved, records }));
     }
 
-    fn tell_gap(&self, index: usize, lane: Lane, gap: &Gap, turn: &mut Turn) {
+    fn tell_gap(&mut self, index: usize, lane: Lane, gap: &Gap, turn: &mut Turn) {
         self.hub.metrics.gap(gap.reason.as_str());
+        self.resume.note(gap);
         let (name, data) = sse::gap(self.channels()[index].name(), lane, gap);
         self.tell(turn, name, None, &data);
     }

@@ -11,6 +11,7 @@ mod connection;
 mod directory;
 mod reader;
 mod repair;
+mod resume;
 mod shard;
 mod sse;
 mod subscriber;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::catch_up::CatchUp;
 use super::channel::Pulled;
 use super::directory::{Lease, Registration, TooManyStreams};
+use super::resume::Resume;
 use super::subscriber::News;
 use super::turn::{Pull, Turn};
 use super::{CloseReason, Hub, LocalChannel, Socket, Subscriber, sse};
@@ -52,6 +53,7 @@ pub struct Reader {
     pub(super) streams: Box<[[Stream; Lane::ALL.len()]]>,
     hello: Option<Box<Hello>>,
     unreadable: bool,
+    pub(super) resume: Resume,
     pub(super) history: Arc<dyn History>,
     pub(super) catch_up: CatchUp,
     over: bool,
@@ -113,6 +115,7 @@ impl Reader {
             streams,
             hello: Some(Box::new(hello)),
             unreadable: start == Start::Unreadable,
+            resume: Resume::new(&start),
             history,
             catch_up: CatchUp::default(),
             over: false,
@@ -150,11 +153,18 @@ impl Reader {
         if caught_up.is_ready() {
             let _ = self.read_history(cx, turn);
         }
+        if self.resume.is_open() && self.is_live() {
+            self.resume.settle(&self.hub.metrics);
+        }
         if news.has_bye() {
             self.say_bye(turn);
         } else if turn.is_empty() && news.has_heartbeat() {
             turn.beat();
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.streams.iter().flatten().all(|stream| stream.state == State::UpToDate)
     }
 
     /// Whether it has said goodbye.
@@ -308,6 +318,7 @@ impl Stream {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.resume.end(&self.hub.metrics);
         self.hub.unregister(&self.registration);
         let reason = self.registration.subscriber.bye().map_or(CloseReason::Disconnected, |bye| bye.reason);
         self.hub.metrics.stream_closed(reason.code());

@@ -31,11 +31,13 @@ impl Gcra {
         if excess.is_zero() { Ok(now + debt) } else { Err(excess) }
     }
 
-    /// The whole tokens left in a bucket that is full at `full_at`, and how long until it is.
+    /// The whole tokens left in a bucket that is full at `full_at`, and for how long no more than these can be taken:
+    /// until one more has flowed in. A full bucket counts as one whose tokens are taken now.
     pub(super) fn left(self, full_at: Option<Instant>, now: Instant) -> (u32, Duration) {
-        let debt = debt(full_at, now);
-        let left = self.window().saturating_sub(debt).as_nanos() / self.interval.as_nanos();
-        (left.try_into().unwrap_or(self.burst), debt)
+        let content = self.window().saturating_sub(debt(full_at, now)).as_nanos();
+        let (left, part) = (content / self.interval.as_nanos(), content % self.interval.as_nanos());
+        let next = self.interval - Duration::from_nanos(part.try_into().unwrap_or_default());
+        (left.try_into().unwrap_or(self.burst), next)
     }
 }
 
@@ -119,8 +121,9 @@ mod tests {
         assert_eq!(gcra.take(full_at, start), Err(SECOND));
         assert_eq!(gcra.take(full_at, start + SECOND / 4), Err(SECOND / 4 * 3));
         full_at = Some(gcra.take(full_at, start + SECOND).unwrap());
-        assert_eq!(gcra.left(full_at, start + SECOND), (0, 3 * SECOND));
-        assert_eq!(gcra.left(full_at, start + 9 * SECOND), (3, Duration::ZERO));
+        assert_eq!(gcra.left(full_at, start + SECOND), (0, SECOND));
+        assert_eq!(gcra.left(full_at, start + 3 * SECOND / 2), (0, SECOND / 2));
+        assert_eq!(gcra.left(full_at, start + 9 * SECOND), (3, SECOND));
     }
 
     #[test]
@@ -178,6 +181,28 @@ mod tests {
                     prop_assert!((last - first + 1) as u128 <= most);
                 }
             }
+        }
+
+        #[test]
+        fn what_is_told_to_be_left_is_all_that_can_be_taken_meanwhile(
+            interval in 1_u64..50, burst in 1_u32..9, taken in 0_u32..20, wait in 0_u64..200,
+        ) {
+            let gcra = Gcra { interval: Duration::from_millis(interval), burst };
+            let now = Instant::now();
+            let full_at = (0..taken).fold(None, |full_at, _| gcra.take(full_at, now).ok().or(full_at));
+            let now = now + Duration::from_millis(wait);
+            let (left, next) = gcra.left(full_at, now);
+            let take_all = |mut full_at: Option<Instant>, at| {
+                let mut count = 0;
+                while let Ok(next) = gcra.take(full_at, at) {
+                    (full_at, count) = (Some(next), count + 1);
+                }
+                (full_at, count)
+            };
+            let (emptied, count) = take_all(full_at, now);
+            prop_assert_eq!(count, left);
+            prop_assert_eq!(take_all(emptied, now + next - Duration::from_nanos(1)).1, 0);
+            prop_assert_eq!(take_all(emptied, now + next).1, 1);
         }
 
         #[test]

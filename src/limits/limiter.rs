@@ -28,8 +28,8 @@ pub struct Remaining {
     pub burst: u32,
     /// Whole tokens left.
     pub remaining: u32,
-    /// How long until the bucket is full.
-    pub reset: Duration,
+    /// How long no more than these can be taken: until there is one token more.
+    pub next_token: Duration,
     /// The value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), such as `"producer";q=400;w=2`.
     pub policy_field: Arc<str>,
 }
@@ -96,12 +96,12 @@ impl RateLimiter {
 
 impl Quota {
     fn remaining(&self, full_at: Option<Instant>, now: Instant) -> Remaining {
-        let (remaining, reset) = self.identity.gcra.left(full_at, now);
+        let (remaining, next_token) = self.identity.gcra.left(full_at, now);
         Remaining {
             limit: self.identity.name.clone(),
             burst: self.identity.gcra.burst,
             remaining,
-            reset,
+            next_token,
             policy_field: Arc::clone(&self.policy_field),
         }
     }
@@ -120,7 +120,7 @@ impl Remaining {
     /// The value of `RateLimit`, such as `"producer";r=399;t=1`.
     #[must_use]
     pub fn field(&self) -> String {
-        field(&self.limit, self.remaining, self.reset)
+        field(&self.limit, self.remaining, self.next_token)
     }
 }
 
@@ -138,6 +138,8 @@ impl Limited {
     }
 }
 
-fn field(limit: &Name, remaining: u32, after: Duration) -> String {
-    format!("\"{limit}\";r={remaining};t={}", whole_seconds(after))
+/// `t` is the draft's effective window: for so long no more than `remaining` can be used, in every answer. When nothing
+/// remains that is as long as `Retry-After`, which must not end before it. Until the bucket is full would be longer.
+fn field(limit: &Name, remaining: u32, next_token: Duration) -> String {
+    format!("\"{limit}\";r={remaining};t={}", whole_seconds(next_token))
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::auth::{AuthError, Denied, Principal, Proof};
+use crate::auth::{Action, AuthError, Denied, Principal, Proof};
 use crate::broker::{PublishFailed, Unavailable};
 use crate::hub::TooManyStreams;
 use crate::limits::Limited;
 use crate::notification::{InvalidName, Name, Reason, TypeName, Violation};
-use crate::snapshot::{NotSubscribable, Refusal, Snapshot};
+use crate::snapshot::{NotSubscribable, Refusal, Snapshot, TypeSpec};
 use crate::stream::MAX_CHANNELS;
 
 /// Why a notification is not accepted.
@@ -24,7 +24,7 @@ pub enum PublishError {
     UnknownType {
         /// The type.
         name: TypeName,
-        /// A declared one that is close.
+        /// One that is close, of those that the producer may publish.
         similar: Option<Name>,
     },
     /// Its producer may not publish it.
@@ -84,9 +84,18 @@ impl PublishError {
         }
     }
 
-    pub(super) fn unknown_type(snapshot: &Snapshot, name: &TypeName) -> Self {
-        let distance = |known: &Name| strsim::damerau_levenshtein(known.as_str(), name.as_str());
-        let closest = snapshot.types.keys().min_by_key(|known| distance(known));
+    /// Names are for those who may use them: a type that the producer may not publish is never suggested, and who
+    /// presented nothing and may publish nothing is asked for a credential, whether the type is declared or not.
+    pub(super) fn unknown_type(snapshot: &Snapshot, producer: &Principal, name: &TypeName) -> Self {
+        let may_publish = |(known, spec): &(&TypeName, &TypeSpec)| {
+            spec.publish.authorize(producer, &[], Action::Publish(known)).is_ok()
+        };
+        let known: Vec<&TypeName> = snapshot.types.iter().filter(may_publish).map(|(known, _)| known).collect();
+        if known.is_empty() && producer.proof == Proof::Anonymous {
+            return Self::Unauthenticated(AuthError::Missing);
+        }
+        let distance = |known: &TypeName| strsim::damerau_levenshtein(known.as_str(), name.as_str());
+        let closest = known.into_iter().min_by_key(|known| distance(known));
         let similar = closest.filter(|known| distance(known) <= (name.as_str().len() / 3).max(1)).cloned();
         Self::UnknownType { name: name.clone(), similar }
     }
@@ -108,6 +117,14 @@ pub enum AttachError {
     /// Who subscribes is not known.
     #[error(transparent)]
     Unauthenticated(#[from] AuthError),
+    /// A parameter of its query is not what it must be.
+    #[error("`{parameter}` is not {wanted}")]
+    BadParameter {
+        /// Its name.
+        parameter: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
     /// No channel is named, and the principal has no default.
     #[error("no channel is named, and there is none to subscribe to by default; add ?channel=NAME")]
     NoChannel,

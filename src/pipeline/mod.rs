@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Action, AuthError, Credential, Permit, Principal, TokenCache};
+use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
 use crate::config::{EventName, Server};
 use crate::hub::{Hello, Hub, Lease, Reader, Start, Subscription};
@@ -154,9 +154,11 @@ impl Pipeline {
         draft: &Draft,
         mode: Mode,
     ) -> Result<(Permit, Option<Remaining>), PublishError> {
+        if mode == Mode::Publish {
+            self.metrics.received(draft.type_name.as_str());
+        }
         let spec = snapshot.types.get(&draft.type_name);
-        let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, &draft.type_name))?;
-        self.metrics.received(draft.type_name.as_str());
+        let spec = spec.ok_or_else(|| PublishError::unknown_type(snapshot, producer, &draft.type_name))?;
         let action = Action::Publish(&draft.type_name);
         let permit =
             spec.publish.authorize(producer, &[], action).map_err(|denied| PublishError::denied(producer, denied))?;
@@ -329,6 +331,10 @@ fn requested(snapshot: &Snapshot, subscriber: &Principal, named: &[String]) -> R
     channels.sort();
     channels.dedup();
     match channels.len() {
+        // Some of the default channels may be theirs once they have signed in.
+        0 if subscriber.proof == Proof::Anonymous && snapshot.channels.iter().any(|spec| spec.default) => {
+            Err(AuthError::Missing.into())
+        }
         0 => Err(AttachError::NoChannel),
         1..=MAX_CHANNELS => Ok(std::mem::take(channels)),
         more => Err(AttachError::TooManyChannels(more)),

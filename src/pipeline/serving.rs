@@ -1,4 +1,6 @@
-//! Watches evaluations while serving: counts rules and filters, and rests filters that keep failing.
+//! Watches evaluations while serving: counts rules and filters, and rests filters that keep failing. A dry run finds
+//! a filter at rest as a publish would, and leaves no trace of its own: whoever tries things out must neither move a
+//! dashboard nor rest a filter that others need.
 
 use tokio::time::Instant;
 
@@ -30,13 +32,16 @@ impl Observer for Serving<'_> {
 
     fn may_run(&mut self, plugin: &Plugin) -> bool {
         let allowed = self.breakers.allow(plugin, Instant::now().into_std());
-        if !allowed {
+        if !allowed && self.mode == Mode::Publish {
             self.metrics.plugin_rested(plugin.name().as_str());
         }
         allowed
     }
 
     fn ran(&mut self, rule: &Rule, plugin: &Plugin, run: &Run) {
+        if self.mode == Mode::DryRun {
+            return;
+        }
         self.metrics.plugin_ran(plugin.name().as_str(), run.verdict.as_str(), run.elapsed);
         if self.breakers.record(plugin, &run.verdict, Instant::now().into_std()) {
             tracing::warn!(plugin.name = %plugin.name(), rule.name = %rule.name,

@@ -171,7 +171,7 @@ impl Metrics {
         self.gaps.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a subscription that named a cursor.
+    /// Counts a subscription that named a cursor: `complete`, `gap`, `reset`, `unreadable` or `interrupted`.
     pub fn resumed(&self, result: &'static str) {
         self.resumes.with_label_values(&[result]).inc();
     }

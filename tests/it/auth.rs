@@ -105,6 +105,27 @@ async fn a_browser_is_refused_once_softly_and_stops_when_it_comes_back() {
     assert_eq!((stop.head.status, stop.body().await.as_str()), (204, ""));
 }
 
+#[tokio::test]
+async fn a_page_that_is_not_signed_in_is_told_so_whatever_it_asks_for() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let told = async |query: &str| {
+        let page = server.listen(&[]).anonymous().query(query);
+        let mut refusal = page.clone().open().await;
+        let bye = refusal.next_event("bye").await;
+        assert_eq!(bye.id.as_deref(), Some("~refused"), "{query}");
+        (bye.json()["code"].as_str().unwrap().to_owned(), page.strict().open().await.head.status)
+    };
+    // Without a channel it wants its own, and has one as soon as somebody is signed in.
+    for query in ["", "channel=user.c7"] {
+        assert_eq!(told(query).await, ("unauthenticated".to_owned(), 401), "{query}");
+    }
+    // Signing in does not mend a name.
+    assert_eq!(told("channel=user.*").await, ("bad_request".to_owned(), 400));
+    server.scenario.edit("default = true\n", "");
+    assert_eq!(server.reload().await.ok()["result"], "applied");
+    assert_eq!(told("").await, ("bad_request".to_owned(), 400), "there is no default that anybody could have");
+}
+
 /// A site behind a password has the browser send that one with every request.
 #[tokio::test]
 async fn a_browser_with_a_credential_of_another_kind_is_refused_softly_too() {
@@ -148,9 +169,24 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         .header("access-control-request-method", "GET")
         .header("access-control-request-headers", "last-event-id");
     let asked = asked.open().await;
-    assert!(asked.head.header("access-control-allow-headers").contains("last-event-id"), "{:?}", asked.head);
+    for name in ["authorization", "last-event-id", "idempotency-key", "prefer", "traceparent"] {
+        assert!(asked.head.header("access-control-allow-headers").contains(name), "{:?}", asked.head);
+    }
     server.publish(order("c7", 1)).await.accepted();
     assert_eq!(customer.next_order().await, "1");
+}
+
+#[tokio::test]
+async fn a_page_of_a_listed_origin_may_read_when_to_come_back_and_what_was_wrong() {
+    let server = TestServer::start(Scenario::shop().server("allowed_origins = [\"https://shop.test\"]")).await;
+    let publish = |origin: &str| server.anonymous_post("/v1/notifications").header("origin", origin).body("{}");
+    let answer = server.send(publish("https://shop.test")).await;
+    let exposed: Vec<&str> = answer.header("access-control-expose-headers").split(',').collect();
+    for name in ["retry-after", "www-authenticate", "ratelimit", "ratelimit-policy"] {
+        assert!(exposed.contains(&name), "{name}: {answer:?}");
+    }
+    let stream = server.listen(&["user.c7"]).header("origin", "https://shop.test").greeted().await;
+    assert!(stream.head.header("access-control-expose-headers").contains("retry-after"), "{:?}", stream.head);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Filters drop what they should, and a script that fails does what the configuration says.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Scenario, TestServer, order, with};
 
@@ -54,6 +54,34 @@ async fn a_filter_that_keeps_failing_is_left_alone_until_it_is_mended() {
     std::fs::write(server.scenario.file("plugins/mine.rhai"), "fn filter(n) { pass() }").unwrap();
     assert_eq!(server.reload().await.ok()["result"], "applied");
     assert_eq!(server.publish(order("c7", 26)).await.accepted()["outcome"], "routed");
+}
+
+#[tokio::test]
+async fn a_dry_run_leaves_no_trace_and_sees_a_filter_at_rest() {
+    let script = "fn filter(n) { if n.get(\"data.total_cents\", 0) == 1 { throw \"broken\" } else { pass() } }";
+    let server = TestServer::start(filtered(script, "drop")).await;
+    let (bad, good) = (with(order("c7", 1), "data.total_cents", 1), order("c7", 2));
+    let try_out = async |order: &Value| {
+        let request = server.post("/v1/notifications?dry_run=1").body(order.to_string());
+        server.send(request).await.ok()["reason"].clone()
+    };
+    let untouched = server.served().await;
+    for _ in 0..25 {
+        assert_eq!(try_out(&bad).await, "filter_failed");
+    }
+    server.send(server.post("/v1/notifications?dry_run=1").body("{}")).await.refused(400, "malformed");
+    let undeclared = with(good.clone(), "type", "order.updatd").to_string();
+    server.send(server.post("/v1/notifications?dry_run=1").body(undeclared)).await.refused(422, "unknown_type");
+    assert_eq!(try_out(&good).await, "routed", "25 failures of dry runs rest no filter");
+    assert_eq!(server.served().await, untouched);
+
+    for _ in 0..20 {
+        server.publish(bad.clone()).await.accepted();
+    }
+    let resting = server.served().await;
+    assert_eq!(try_out(&good).await, "filter_failed", "as it would be for a publish");
+    assert_eq!(server.served().await, resting);
+    assert_eq!(server.publish(good).await.accepted()["reason"], "filter_failed");
 }
 
 #[tokio::test]

@@ -88,6 +88,32 @@ async fn a_type_that_is_not_declared_is_refused_with_one_that_is_close() {
     let problem = server.publish(with(order("c7", 1), "type", "order.updatd")).await.refused(422, "unknown_type");
     assert_eq!(pointers(&problem), ["/type"]);
     assert!(problem["detail"].as_str().unwrap().contains("did you mean `order.updated`?"), "{problem}");
+    assert_eq!(server.metric(r#"fanfare_notifications_received_total{type="other"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn names_of_types_are_told_to_nobody_who_may_not_publish_them() {
+    let scenario = Scenario::shop().replace(
+        "[types.\"ops.broadcast\"]\nschema = \"ops.broadcast.json\"\npublish = \"producers\"",
+        "[types.\"ops.broadcast\"]\nschema = \"ops.broadcast.json\"\npublish = \"operators\"",
+    );
+    let server = TestServer::start(scenario).await;
+    let misspelt = |name: &str| with(order("c7", 1), "type", name).to_string();
+    // Nobody learns which types there are: not by a suggestion, and not by how the two answers differ.
+    for name in ["order.updatd", "order.updated"] {
+        let answer = server.send(server.anonymous_post("/v1/notifications").body(misspelt(name))).await;
+        assert!(!answer.text.contains("did you mean"), "{answer:?}");
+        answer.refused(401, "unauthenticated");
+    }
+    let told = async |claims: Value, name: &str| {
+        let request = server.anonymous_post("/v1/notifications").bearer_auth(server.token_with(claims));
+        let problem = server.send(request.body(misspelt(name))).await.refused(422, "unknown_type");
+        problem["detail"].as_str().unwrap().split_once("; ").map(|(_, hint)| hint.to_owned())
+    };
+    assert_eq!(told(json!({ "sub": "c7" }), "order.updatd").await, None, "a customer publishes nothing");
+    let producer = json!({ "sub": "s", "scope": "publish" });
+    assert_eq!(told(producer.clone(), "order.updatd").await.as_deref(), Some("did you mean `order.updated`?"));
+    assert_eq!(told(producer, "ops.broadcst").await, None, "another's type is no suggestion");
 }
 
 #[tokio::test]
@@ -177,9 +203,11 @@ async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     let zipped = server.post("/v1/notifications").header("content-encoding", "gzip").body("x");
     server.send(zipped).await.refused(415, "unsupported_media_type");
     let large = with(order("c7", 1), "message", "x".repeat(1_024));
-    server.publish(large).await.refused(413, "body_too_large");
+    server.publish(large.clone()).await.refused(413, "body_too_large");
+    let dry_run = server.post("/v1/notifications?dry_run=1").body(large.to_string());
+    server.send(dry_run).await.refused(413, "body_too_large");
     let counted = r#"fanfare_notifications_total{outcome="rejected",reason="body_too_large"}"#;
-    assert_eq!(server.metric(counted).await, 1.0, "what was of the wrong kind was not too large");
+    assert_eq!(server.metric(counted).await, 1.0, "neither what was of the wrong kind nor a dry run counts");
 
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     let head =

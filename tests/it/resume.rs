@@ -97,6 +97,47 @@ async fn what_history_no_longer_has_is_told_exactly_and_the_rest_is_delivered() 
 }
 
 #[tokio::test]
+async fn operators_see_how_resuming_goes() {
+    let scenario = Scenario::shop().user_channel("history = { size = 2, ttl = \"1h\" }");
+    let server = TestServer::start(scenario.server("ring_records = 2")).await;
+    let counted = async |result: &str| server.metric(&format!("fanfare_resumes_total{{result=\"{result}\"}}")).await;
+    let seen = async || {
+        let mut all = Vec::new();
+        for result in ["complete", "gap", "reset", "unreadable", "interrupted"] {
+            all.push(counted(result).await as u32);
+        }
+        all
+    };
+    let cursor = server.subscribe("user.c7").await.disconnect();
+    drop(server.listen(&["user.c7"]).query("last=2").greeted().await);
+    assert_eq!(seen().await, [0; 5], "neither named a cursor");
+
+    server.publish(order("c7", 1)).await.accepted();
+    let mut reader = server.resume("user.c7", &cursor).await;
+    reader.next_order().await;
+    assert_eq!(seen().await, [1, 0, 0, 0, 0]);
+
+    for number in 2..=9 {
+        server.publish(order("c7", number)).await.accepted();
+    }
+    server.resume("user.c7", &cursor).await.next_event("gap").await;
+    eventually("a gap counts, with or without what comes after", async || seen().await == [1, 1, 0, 0, 0]).await;
+
+    let other_life = TestServer::start(Scenario::shop()).await.subscribe("user.c7").await.disconnect();
+    let mut reader = server.resume("user.c7", &other_life).await;
+    reader.next_event("reset").await;
+    eventually("resets of both lanes count once", async || seen().await == [1, 1, 1, 0, 0]).await;
+
+    let mut reader = server.resume("user.c7", "7").await;
+    reader.next_event("reset").await;
+    assert_eq!(seen().await, [1, 1, 1, 1, 0]);
+
+    let asked = server.listen(&["user.c7"]).cursor(reader.cursor()).method("HEAD").open().await;
+    assert_eq!(asked.head.status, 200);
+    eventually("one that never was read from", async || seen().await == [1, 1, 1, 1, 1]).await;
+}
+
+#[tokio::test]
 async fn what_is_too_old_to_be_kept_is_told() {
     let scenario = Scenario::shop().user_channel("history = { size = 100, ttl = \"1s\" }");
     let server = TestServer::start(scenario).await;
@@ -155,6 +196,13 @@ async fn what_is_no_cursor_is_said_to_be_none_and_the_stream_is_live() {
         server.publish(order("c7", "live")).await.accepted();
         assert_eq!(reader.next_order().await, "live", "{garbage}");
     }
+    // The same in the query, where a page has written it: the place is lost, and the stream is not.
+    for garbage in ["last_event_id=7", "last_event_id=%FF%00", "lastEventId=1AAAA"] {
+        let mut reader = server.listen(&["user.c7"]).query(garbage).greeted().await;
+        assert_eq!(reader.next_event("reset").await.json(), json!({ "reason": "unreadable_cursor" }), "{garbage}");
+        server.publish(order("c7", "live")).await.accepted();
+        assert_eq!(reader.next_order().await, "live", "{garbage}");
+    }
 }
 
 #[tokio::test]
@@ -195,6 +243,27 @@ async fn a_reader_may_begin_with_the_last_few() {
     let mut reader = server.listen(&["user.c7"]).query("last=0").greeted().await;
     server.publish(order("c7", "live")).await.accepted();
     assert_eq!(reader.next_order().await, "live");
+}
+
+#[tokio::test]
+async fn a_number_of_last_ones_that_is_none_is_refused_by_its_name() {
+    let server = TestServer::start(Scenario::shop()).await;
+    for last in ["abc", "-3", "", "2.5", "18446744073709551616"] {
+        let asked = server.listen(&["user.c7"]).query(&format!("last={last}"));
+        let mut page = asked.clone().open().await;
+        assert_eq!(page.head.status, 200, "an EventSource would give up without a word");
+        let bye = page.next_event("bye").await;
+        assert_eq!((bye.json()["code"].as_str(), bye.id.as_deref()), (Some("bad_request"), Some("~refused")));
+        assert!(bye.json()["detail"].as_str().unwrap().contains("`last`"), "{bye:?}");
+        page.ended().await;
+        assert_eq!(asked.clone().cursor("~refused").open().await.head.status, 204);
+
+        let strict = asked.strict().open().await;
+        assert_eq!((strict.head.status, strict.head.header("content-type")), (400, "application/problem+json"));
+        let problem: serde_json::Value = serde_json::from_str(&strict.body().await).unwrap();
+        assert_eq!(problem["code"], "bad_query");
+        assert!(problem["detail"].as_str().unwrap().contains("`last`"), "{problem}");
+    }
 }
 
 #[tokio::test]

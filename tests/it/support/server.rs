@@ -96,6 +96,14 @@ impl TestServer {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Every metric of what was served: not those of the process, the broker, the connections and the requests as such.
+    pub(crate) async fn served(&self) -> Vec<String> {
+        let text = self.admin_get("/metrics").await.text;
+        let others = ["#", "process_", "fanfare_broker_", "fanfare_connections", "fanfare_http_"];
+        let served = text.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)));
+        served.map(str::to_owned).collect()
+    }
+
     /// How a client asks for a stream of `channels`; by default with a token that may listen to all of them.
     pub(crate) fn listen(&self, channels: &[&str]) -> Listen {
         Listen::new(self.address, channels)
