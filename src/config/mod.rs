@@ -238,6 +238,17 @@ pub struct Channel {
     pub default: bool,
     /// Whether its events carry the notification's type as SSE event name. Default no.
     pub event: EventName,
+    /// What a reader that lags is spared beside what has expired or been replaced. Default nothing.
+    pub shed: Shed,
+}
+
+/// `shed` of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shed {
+    /// `shed = "none"`.
+    None,
+    /// `shed = "low"`: notifications of low priority.
+    Low,
 }
 
 /// `event` of a channel.

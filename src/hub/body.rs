@@ -2,12 +2,16 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
 use super::Reader;
 use super::turn::{Framing, Turn};
+
+/// A reader whose connection takes nothing for this long lags. Far above what a busy worker needs to come round.
+const LAG: Duration = Duration::from_millis(250);
 
 /// The body of an open stream. hyper polls it while the client takes bytes.
 #[derive(Debug)]
@@ -30,16 +34,21 @@ impl Body for SseBody {
         if reader.is_over() {
             return Poll::Ready(None);
         }
-        // hyper asks when it has room: the last turn is on its way.
+        // hyper asks when it has room. What waited until then, while the reader was told of it, waited for the client.
+        if reader.subscriber().waiting() >= LAG {
+            reader.fell_behind();
+        }
         reader.subscriber().settled();
         let mut turn = Turn::new(Framing::Plain);
         reader.stage(cx, &mut turn);
         if turn.is_empty() {
             return Poll::Pending;
         }
-        reader.delivered(turn.notifications());
+        reader.count(turn.tally());
         if reader.has_more() {
             reader.subscriber().owe();
+        } else {
+            reader.caught_up();
         }
         Poll::Ready(Some(Ok(Frame::data(turn.into_bytes().into()))))
     }

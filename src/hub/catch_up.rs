@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::reader::{State, write_cursor};
-use super::turn::Turn;
+use super::lag::Skipped;
+use super::reader::{State, tell_lag, write_cursor};
+use super::turn::{Tally, Turn};
 use super::{Reader, sse};
-use crate::stream::{Gap, Lane, Page, Position, Record};
+use crate::stream::{Gap, GapReason, Lane, Page, Position, Record};
 
 /// Records per read of history.
 const PAGE: usize = 64;
@@ -35,6 +36,8 @@ pub(super) struct Staging {
     /// It leads further than where the reader stood.
     moved: bool,
     records: std::vec::IntoIter<Record>,
+    /// Since the last event of the stream.
+    skipped: Skipped,
 }
 
 impl std::fmt::Debug for CatchUp {
@@ -123,13 +126,17 @@ impl Reader {
         stream.at = Position::new(end.epoch, before);
         let quiet = std::mem::take(&mut stream.quiet);
         if let Some(gap) = page.gap.filter(|_| !quiet) {
-            self.tell_gap(index, lane, &gap, turn);
+            self.tell_gap(index, lane, gap, turn);
         }
-        let records = page.records.into_iter();
-        self.catch_up = CatchUp::Staging(Box::new(Staging { index, lane, end, moved, records }));
+        let (records, skipped) = (page.records.into_iter(), Skipped::default());
+        self.catch_up = CatchUp::Staging(Box::new(Staging { index, lane, end, moved, records, skipped }));
     }
 
-    fn tell_gap(&mut self, index: usize, lane: Lane, gap: &Gap, turn: &mut Turn) {
+    fn tell_gap(&mut self, index: usize, lane: Lane, mut gap: Gap, turn: &mut Turn) {
+        if self.behind && gap.reason == GapReason::Trimmed {
+            gap.reason = GapReason::Lagged; // It was this reader that was too slow.
+        }
+        let gap = &gap;
         self.hub.metrics.gap(gap.reason.as_str());
         self.resume.note(gap);
         let (name, data) = sse::gap(self.channels()[index].name(), lane, gap);
@@ -137,29 +144,46 @@ impl Reader {
     }
 
     fn stage_record(&mut self, turn: &mut Turn) {
-        let CatchUp::Staging(staging) = &mut self.catch_up else { return };
-        let Staging { index, lane, end, moved, records } = &mut **staging;
-        let (index, lane) = (*index, *lane);
+        let CatchUp::Staging(staging) = &self.catch_up else { return };
+        let sparing = self.sparing(staging.index, staging.lane);
+        let Self { catch_up: CatchUp::Staging(staging), registration, streams, .. } = self else { return };
+        let channels = registration.subscriber.channels();
+        let Staging { index, lane, end, records, skipped, .. } = &mut **staging;
+        let Some(record) = records.next() else { return self.end_page(turn) };
+        let position = Position::new(end.epoch, record.seq);
+        let is_replaced = |key: &str| {
+            let mut later = records.as_slice().iter().filter_map(|later| later.message.collapse_key.as_deref());
+            later.any(|later| later == key) || channels[*index].replaces(*lane, key, position)
+        };
+        let skips = sparing.is_some_and(|sparing| sparing.skips(&record.message, is_replaced, skipped));
+        if skips {
+            streams[*index][lane.index()].at = position;
+            return;
+        }
+        turn.count(Tally { skipped: skipped.total(), ..Tally::ONE });
+        tell_lag(turn, channels, streams, (*index, *lane), std::mem::take(skipped));
+        streams[*index][lane.index()].at = position;
+        let out = turn.begin();
+        sse::message(out, &record.message);
+        sse::end_with_id(out, |id| write_cursor(channels, streams, id));
+        turn.end();
+    }
+
+    fn end_page(&mut self, turn: &mut Turn) {
+        let CatchUp::Staging(staging) = std::mem::take(&mut self.catch_up) else { return };
+        let Staging { index, lane, end, moved, skipped, .. } = *staging;
+        if skipped != Skipped::default() {
+            turn.count(Tally { written: 0, skipped: skipped.total() });
+            tell_lag(turn, self.channels(), &self.streams, (index, lane), skipped);
+        }
         let stream = &mut self.streams[index][lane.index()];
-        match records.next() {
-            Some(record) => {
-                stream.at = Position::new(end.epoch, record.seq);
-                let out = turn.begin();
-                sse::message(out, &record.message);
-                sse::end_with_id(out, |id| write_cursor(self.channels(), &self.streams, id));
-                turn.end_notification();
-            }
-            None => {
-                stream.at = *end;
-                // Where the page ends the ring may go on. When it led nowhere the ring is the one that is behind:
-                // it is being repaired, and its news will come.
-                let go_on = *moved || std::mem::take(&mut stream.news);
-                stream.state = if go_on { State::Pull } else { State::UpToDate };
-                self.catch_up = CatchUp::Idle;
-                if go_on {
-                    self.pull_stream(index, lane, turn);
-                }
-            }
+        stream.at = end;
+        // Where the page ends the ring may go on. When it led nowhere the ring is the one that is behind: it is being
+        // repaired, and its news will come.
+        let go_on = moved || std::mem::take(&mut stream.news);
+        stream.state = if go_on { State::Pull } else { State::UpToDate };
+        if go_on {
+            self.pull_stream(index, lane, turn);
         }
     }
 }

@@ -154,21 +154,30 @@ impl LocalChannel {
         &self,
         lane: Lane,
         mut at: Position,
-        mut each: impl FnMut(&Message, Position) -> bool,
+        mut each: impl FnMut(&Message, Position, &Ring) -> bool,
     ) -> (Position, Pulled) {
         let streams = self.streams.read();
         let Streams::Open(rings) = &*streams else { return (at, Pulled::UpToDate) };
+        let ring = &rings[lane.index()];
         loop {
-            match rings[lane.index()].pull(at) {
+            match ring.pull(at) {
                 Pull::UpToDate => return (at, Pulled::UpToDate),
                 Pull::Passed => return (at, Pulled::Passed),
                 Pull::Next(message, next) => {
                     at = next;
-                    if !each(message, next) {
+                    if !each(message, next, ring) {
                         return (at, Pulled::Full);
                     }
                 }
             }
+        }
+    }
+
+    /// Whether a record newer than `at` with this collapse key is at hand.
+    pub(super) fn replaces(&self, lane: Lane, key: &str, at: Position) -> bool {
+        match &*self.streams.read() {
+            Streams::Open(rings) => rings[lane.index()].replaces(key, at),
+            Streams::Opening { .. } => false,
         }
     }
 

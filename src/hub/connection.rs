@@ -103,18 +103,20 @@ impl Connection {
         if sent < turn.bytes().len() {
             let (rest, back) = turn.unsent(sent);
             self.unsent = rest.to_vec();
-            self.reader.delivered(turn.notifications() - back.len() as u64);
+            self.reader.count(turn.tally().less(back));
             self.reader.put_back(back);
+            self.reader.fell_behind();
             self.note_progress(sent);
             return Next::Wait;
         }
-        self.reader.delivered(turn.notifications());
+        self.reader.count(turn.tally());
         self.reader.subscriber().settled();
         if self.reader.is_over() {
             Next::Close
         } else if self.reader.has_more() {
             Next::Again
         } else {
+            self.reader.caught_up();
             Next::Wait
         }
     }

@@ -172,15 +172,15 @@ impl Hub {
     ///
     /// # Errors
     /// [`TooManyStreams`] when the principal has its share.
-    pub(super) fn register(
+    pub(super) fn register<'a>(
         &self,
         principal: Arc<Principal>,
-        leases: &[Lease],
+        leases: impl Iterator<Item = &'a Lease>,
         kill: CancellationToken,
     ) -> Result<Registration, TooManyStreams> {
         self.count_in(&principal)?;
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-        let channels: Box<[_]> = leases.iter().map(|lease| Arc::clone(&lease.channel)).collect();
+        let channels: Box<[_]> = leases.map(|lease| Arc::clone(&lease.channel)).collect();
         let subscriber = Arc::new(Subscriber::new(shard, principal, channels, self.clock, kill));
         let key = self.shards[shard].insert(&subscriber);
         let keys = subscriber.channels().iter().enumerate().map(|(index, channel)| channel.join(&subscriber, index));

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUp;
 use super::channel::Pulled;
 use super::directory::{Lease, Registration, TooManyStreams};
+use super::lag::{Skipped, Sparing};
 use super::resume::Resume;
 use super::subscriber::News;
-use super::turn::{Pull, Turn};
+use super::turn::{Pull, Tally, Turn};
 use super::{CloseReason, Hub, LocalChannel, Socket, Subscriber, sse};
 use crate::auth::Principal;
 use crate::stream::{Cursor, History, Lane, Position};
@@ -47,15 +49,17 @@ pub struct Hello {
 #[derive(Debug)]
 pub struct Reader {
     pub(super) hub: Arc<Hub>,
-    registration: Registration,
+    pub(super) registration: Registration,
     /// Keeps the channels open.
-    _leases: Box<[Lease]>,
+    _listening: Box<[Listening]>,
     pub(super) streams: Box<[[Stream; Lane::ALL.len()]]>,
     hello: Option<Box<Hello>>,
     unreadable: bool,
     pub(super) resume: Resume,
     pub(super) history: Arc<dyn History>,
     pub(super) catch_up: CatchUp,
+    /// Its connection did not take what there was, and has not had all of it since.
+    pub(super) behind: bool,
     over: bool,
 }
 
@@ -69,6 +73,8 @@ pub(super) struct Stream {
     pub(super) quiet: bool,
     /// There was news while history was read.
     pub(super) news: bool,
+    /// A lagging reader is spared low priority.
+    sheds_low: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +87,22 @@ pub(super) enum State {
     Behind,
 }
 
+/// A channel that a subscription listens to.
+#[derive(Debug)]
+pub struct Listening {
+    /// Keeps the channel open.
+    pub lease: Lease,
+    /// Whether low priority is shed while the reader lags.
+    pub sheds_low: bool,
+}
+
 /// What a reader is made from.
 #[derive(Debug)]
 pub struct Subscription {
     /// Who listens.
     pub principal: Arc<Principal>,
     /// To what.
-    pub leases: Box<[Lease]>,
+    pub listening: Box<[Listening]>,
     /// From where on.
     pub start: Start,
     /// How it is greeted.
@@ -105,19 +120,21 @@ impl Reader {
     /// # Errors
     /// [`TooManyStreams`] when the principal has its share.
     pub fn attach(hub: &Arc<Hub>, subscription: Subscription) -> Result<Self, TooManyStreams> {
-        let Subscription { principal, leases, start, hello, history, kill } = subscription;
-        let registration = hub.register(principal, &leases, kill)?;
-        let streams = leases.iter().map(|lease| Lane::ALL.map(|lane| Stream::begin(lease, lane, &start))).collect();
+        let Subscription { principal, listening, start, hello, history, kill } = subscription;
+        let registration = hub.register(principal, listening.iter().map(|it| &it.lease), kill)?;
+        let begin = |channel| Lane::ALL.map(|lane| Stream::begin(channel, lane, &start));
+        let streams = listening.iter().map(begin).collect();
         Ok(Self {
             hub: Arc::clone(hub),
             registration,
-            _leases: leases,
+            _listening: listening,
             streams,
             hello: Some(Box::new(hello)),
             unreadable: start == Start::Unreadable,
             resume: Resume::new(&start),
             history,
             catch_up: CatchUp::default(),
+            behind: false,
             over: false,
         })
     }
@@ -181,8 +198,8 @@ impl Reader {
     /// Where it stands, when it listens to one channel and has all of it.
     pub(super) fn place(&self) -> Option<Place> {
         let [[express, normal]] = &*self.streams else { return None };
-        let rests = express.state == State::UpToDate && normal.state == State::UpToDate;
-        (rests && !self.over && self.hello.is_none()).then_some([express.at, normal.at])
+        let rests = self.is_live() && !self.behind && !self.over && self.hello.is_none();
+        rests.then_some([express.at, normal.at])
     }
 
     /// Moves to where another reader stands that listens to the same one channel.
@@ -206,9 +223,30 @@ impl Reader {
         }
     }
 
-    /// Counts notifications that were written.
-    pub(super) fn delivered(&self, notifications: u64) {
-        self.hub.metrics.deliveries.inc_by(notifications);
+    /// Counts what became of notifications.
+    pub(super) fn count(&self, tally: Tally) {
+        self.hub.metrics.deliveries.inc_by(tally.written);
+        if tally.skipped > 0 {
+            self.hub.metrics.lag_skipped.inc_by(tally.skipped);
+        }
+    }
+
+    /// Its connection does not take what there is.
+    pub(super) fn fell_behind(&mut self) {
+        self.behind = true;
+    }
+
+    /// Its connection has taken all that there was.
+    pub(super) fn caught_up(&mut self) {
+        self.behind &= !self.is_live();
+    }
+
+    /// What it is spared in a stream, while it is behind.
+    pub(super) fn sparing(&self, index: usize, lane: Lane) -> Option<Sparing> {
+        let sheds_low = self.streams[index][lane.index()].sheds_low;
+        // The wall clock, as expiry is a time of day.
+        let now_ms = || u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        self.behind.then(|| Sparing { now_ms: now_ms(), sheds_low })
     }
 
     fn note_all(&mut self, news: News) {
@@ -238,10 +276,7 @@ impl Reader {
 
     /// Stages an event of the system.
     pub(super) fn tell(&self, turn: &mut Turn, name: &str, retry: Option<Duration>, data: &Value) {
-        let out = turn.begin();
-        sse::event(out, Some(name), retry, data.to_string().as_bytes());
-        sse::end_with_id(out, |id| write_cursor(self.channels(), &self.streams, id));
-        turn.end();
+        tell(turn, self.channels(), &self.streams, name, retry, data);
     }
 
     /// Stages what the rings have in one lane of every channel.
@@ -254,17 +289,34 @@ impl Reader {
     }
 
     pub(super) fn pull_stream(&mut self, index: usize, lane: Lane, turn: &mut Turn) {
+        let sparing = self.sparing(index, lane);
         let Self { registration, streams, .. } = self;
         let channels = registration.subscriber.channels();
-        let at = streams[index][lane.index()].at;
-        let (at, pulled) = channels[index].pull(lane, at, |message, position| {
-            let before = std::mem::replace(&mut streams[index][lane.index()].at, position);
+        let channel = &channels[index];
+        let mut before = streams[index][lane.index()].at;
+        let mut skipped = Skipped::default();
+        let (at, pulled) = channel.pull(lane, before, |message, position, ring| {
+            let is_replaced = |key: &str| ring.replaces(key, position);
+            if sparing.is_some_and(|sparing| sparing.skips(message, is_replaced, &mut skipped)) {
+                streams[index][lane.index()].at = position;
+                return true;
+            }
+            let start = turn.len();
+            tell_lag(turn, channels, streams, (index, lane), skipped);
+            streams[index][lane.index()].at = position;
             let out = turn.begin();
             sse::message(out, message);
             sse::end_with_id(out, |id| write_cursor(channels, streams, id));
-            turn.end_pull(index, lane, before);
+            turn.end();
+            let tally = Tally { skipped: std::mem::take(&mut skipped).total(), ..Tally::ONE };
+            turn.pulled(index, lane, std::mem::replace(&mut before, position), tally, start);
             !turn.is_full()
         });
+        if skipped != Skipped::default() {
+            let start = turn.len();
+            tell_lag(turn, channels, streams, (index, lane), skipped);
+            turn.pulled(index, lane, before, Tally { written: 0, skipped: skipped.total() }, start);
+        }
         let stream = &mut streams[index][lane.index()];
         stream.at = at;
         stream.quiet &= pulled == Pulled::Passed;
@@ -273,6 +325,35 @@ impl Reader {
             Pulled::Full => State::Pull,
             Pulled::Passed => State::Behind,
         };
+    }
+}
+
+/// Stages an event of the system, with the cursor of `streams`.
+fn tell(
+    turn: &mut Turn,
+    channels: &[Arc<LocalChannel>],
+    streams: &[[Stream; 2]],
+    name: &str,
+    retry: Option<Duration>,
+    data: &Value,
+) {
+    let out = turn.begin();
+    sse::event(out, Some(name), retry, data.to_string().as_bytes());
+    sse::end_with_id(out, |id| write_cursor(channels, streams, id));
+    turn.end();
+}
+
+/// Stages what tells of skipped notifications, if there are any: the last of them is where the stream stands.
+pub(super) fn tell_lag(
+    turn: &mut Turn,
+    channels: &[Arc<LocalChannel>],
+    streams: &[[Stream; 2]],
+    (index, lane): (usize, Lane),
+    skipped: Skipped,
+) {
+    if skipped != Skipped::default() {
+        let to = streams[index][lane.index()].at.seq;
+        tell(turn, channels, streams, "lag", None, &skipped.to_json(channels[index].name(), lane, to));
     }
 }
 
@@ -290,7 +371,8 @@ impl Stream {
         }
     }
 
-    fn begin(lease: &Lease, lane: Lane, start: &Start) -> Self {
+    fn begin(Listening { lease, sheds_low }: &Listening, lane: Lane, start: &Start) -> Self {
+        let sheds_low = *sheds_low;
         let channel = lease.channel();
         let Some(head) = channel.head(lane) else {
             // Not reached: a lease is given out once its channel is open.
@@ -299,6 +381,7 @@ impl Stream {
                 state: State::Behind,
                 quiet: true,
                 news: false,
+                sheds_low,
             };
         };
         let at = match start {
@@ -307,11 +390,11 @@ impl Stream {
             Start::Last(count) => Some(Position::new(head.epoch, head.seq.saturating_sub(*count))),
         };
         match at {
-            None => Self { at: head, state: State::UpToDate, quiet: false, news: false },
+            None => Self { at: head, state: State::UpToDate, quiet: false, news: false, sheds_low },
             // Ahead of this node: either it has not received that much yet, or history was rolled back, and only
             // the broker knows.
-            Some(at) if at.seq > head.seq => Self { at, state: State::Behind, quiet: false, news: false },
-            Some(at) => Self { at, state: State::Pull, quiet: matches!(start, Start::Last(_)), news: false },
+            Some(at) if at.seq > head.seq => Self { at, state: State::Behind, quiet: false, news: false, sheds_low },
+            Some(at) => Self { at, state: State::Pull, quiet: matches!(start, Start::Last(_)), news: false, sheds_low },
         }
     }
 }

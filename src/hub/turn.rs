@@ -24,12 +24,13 @@ pub(super) struct Turn {
     bytes: Vec<u8>,
     /// Where the event that is being written begins.
     start: usize,
-    notifications: u64,
-    /// The notifications that came from rings, in order.
+    tally: Tally,
+    /// What came from rings, in order.
     pulls: Vec<Pull>,
 }
 
-/// A notification that was pulled from a ring, and can be put back there as long as none of it was sent.
+/// A step through a ring, whose events can be put back as long as none of them was sent: a notification, after the
+/// `lag` event of those that were skipped before it, if any; or that event alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pull {
     /// The channel's place in the subscription.
@@ -37,14 +38,41 @@ pub(super) struct Pull {
     pub(super) lane: Lane,
     /// Where the reader stood in that stream before it.
     pub(super) before: Position,
+    pub(super) tally: Tally,
     /// Where its bytes are.
     start: usize,
     end: usize,
 }
 
+/// What became of notifications.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) written: u64,
+    pub(super) skipped: u64,
+}
+
+impl Tally {
+    /// One that is written.
+    pub(super) const ONE: Self = Self { written: 1, skipped: 0 };
+
+    /// Without those that were put back.
+    pub(super) fn less(mut self, pulls: &[Pull]) -> Self {
+        for pull in pulls {
+            self.written -= pull.tally.written;
+            self.skipped -= pull.tally.skipped;
+        }
+        self
+    }
+
+    fn add(&mut self, other: Self) {
+        self.written += other.written;
+        self.skipped += other.skipped;
+    }
+}
+
 impl Turn {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, bytes: Vec::new(), start: 0, notifications: 0, pulls: Vec::new() }
+        Self { framing, bytes: Vec::new(), start: 0, tally: Tally::default(), pulls: Vec::new() }
     }
 
     /// Begins anew, for a connection that is framed so.
@@ -52,7 +80,7 @@ impl Turn {
         self.framing = framing;
         self.bytes.clear();
         self.pulls.clear();
-        self.notifications = 0;
+        self.tally = Tally::default();
     }
 
     pub(super) fn framing(&self) -> Framing {
@@ -71,9 +99,14 @@ impl Turn {
         self.bytes.is_empty()
     }
 
-    /// How many notifications are in it.
-    pub(super) fn notifications(&self) -> u64 {
-        self.notifications
+    /// What became of the notifications that it came by.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Whether it has enough.
@@ -105,16 +138,15 @@ impl Turn {
         }
     }
 
-    /// Ends a notification that cannot be put back.
-    pub(super) fn end_notification(&mut self) {
-        self.end();
-        self.notifications += 1;
+    /// Counts notifications that cannot be put back.
+    pub(super) fn count(&mut self, tally: Tally) {
+        self.tally.add(tally);
     }
 
-    /// Ends a notification that was pulled from a ring, where the reader stood at `before`.
-    pub(super) fn end_pull(&mut self, index: usize, lane: Lane, before: Position) {
-        self.end_notification();
-        self.pulls.push(Pull { index, lane, before, start: self.start, end: self.bytes.len() });
+    /// Notes that what was written since it was `start` long can be put back into the ring from which it was pulled.
+    pub(super) fn pulled(&mut self, index: usize, lane: Lane, before: Position, tally: Tally, start: usize) {
+        self.tally.add(tally);
+        self.pulls.push(Pull { index, lane, before, tally, start, end: self.bytes.len() });
     }
 
     /// A heartbeat.
@@ -167,8 +199,11 @@ mod tests {
     fn turn(framing: Framing, events: &[&str]) -> Turn {
         let mut turn = Turn::new(framing);
         for (number, event) in events.iter().enumerate() {
+            let start = turn.len();
             turn.begin().extend_from_slice(event.as_bytes());
-            turn.end_pull(0, Lane::Normal, Position::new(Epoch::from_bits(1), number as u64));
+            turn.end();
+            let before = Position::new(Epoch::from_bits(1), number as u64);
+            turn.pulled(0, Lane::Normal, before, Tally::ONE, start);
         }
         turn
     }
@@ -200,9 +235,12 @@ mod tests {
         let mut turn = turn(Framing::Plain, &["aaaa", "bbbb"]);
         turn.begin().extend_from_slice(b"gap!");
         turn.end();
+        let start = turn.len();
         turn.begin().extend_from_slice(b"cccc");
-        turn.end_pull(0, Lane::Normal, Position::new(Epoch::from_bits(1), 9));
+        turn.end();
+        turn.pulled(0, Lane::Normal, Position::new(Epoch::from_bits(1), 9), Tally::ONE, start);
         let (bytes, back) = turn.unsent(2);
         assert_eq!((bytes, back.len()), (&b"aabbbbgap!"[..], 1));
+        assert_eq!(turn.tally().less(back), Tally { written: 2, skipped: 0 });
     }
 }

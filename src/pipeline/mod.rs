@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
-use crate::config::{EventName, Server};
-use crate::hub::{Hello, Hub, Lease, Reader, Start, Subscription};
+use crate::config::{EventName, Server, Shed};
+use crate::hub::{Hello, Hub, Listening, Reader, Start, Subscription};
 use crate::limits::{KeyFields, RateLimiter, Remaining};
 use crate::notification::{ChannelName, Draft, Name, Notification};
 use crate::plugins::Breakers;
@@ -215,11 +215,11 @@ impl Pipeline {
         }
         let channels = requested(&snapshot, &subscriber, &request.channels)?;
         permit(&snapshot, &subscriber, &channels)?;
-        let leases = self.open(&channels).await?;
+        let listening = self.open(&snapshot, &channels).await?;
         let hello = self.hello(&snapshot, &subscriber, &channels);
         let history = Arc::clone(&self.broker) as Arc<dyn History>;
         let (principal, start, kill) = (Arc::clone(&subscriber), request.start, request.kill);
-        let subscription = Subscription { principal, leases, start, hello, history, kill };
+        let subscription = Subscription { principal, listening, start, hello, history, kill };
         let reader = Reader::attach(&self.hub, subscription)?;
         // A drain or a reload that began while the channels opened did not see this subscription; a later one does.
         if self.draining.load(Ordering::SeqCst) {
@@ -233,8 +233,12 @@ impl Pipeline {
         Ok(reader)
     }
 
-    async fn open(&self, channels: &[ChannelName]) -> Result<Box<[Lease]>, AttachError> {
-        let open = |channel| self.hub.open(channel, || self.broker.subscribe(channel));
+    async fn open(&self, snapshot: &Snapshot, channels: &[ChannelName]) -> Result<Box<[Listening]>, AttachError> {
+        let open = async |channel: &ChannelName| {
+            let lease = self.hub.open(channel, || self.broker.subscribe(channel)).await?;
+            let spec = snapshot.channels.find(channel);
+            Ok::<_, AttachError>(Listening { lease, sheds_low: spec.is_some_and(|(spec, _)| spec.shed == Shed::Low) })
+        };
         Ok(futures_util::future::try_join_all(channels.iter().map(open)).await?.into())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Pattern, Template};
-use crate::config::{EventName, Retention};
+use crate::config::{EventName, Retention, Shed};
 use crate::notification::{ChannelName, Name};
 
 /// What each placeholder of a pattern stands for in one channel's name.
@@ -26,6 +26,8 @@ pub struct ChannelSpec {
     pub default: bool,
     /// The SSE event name of its events.
     pub event: EventName,
+    /// What a reader that lags is spared.
+    pub shed: Shed,
 }
 
 /// All declared channels. Their patterns do not overlap, so a name belongs to one at most.

@@ -3,7 +3,7 @@
 //! Readers pull: a ring knows nothing of them. It holds `base < seq <= head` without holes, so a position
 //! either lies in it, is up to date, or has been passed and must be read from history.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::{Message, Page, Position, Publication, Record};
 
@@ -24,6 +24,8 @@ pub struct Ring {
     base: Position,
     records: VecDeque<Message>,
     bytes: usize,
+    /// The number of the newest record held for each collapse key.
+    newest: HashMap<Box<str>, u64>,
     /// A position of an earlier epoch that the broker showed to be the same place as `.1` of this one, so that
     /// readers who were up to date when the epoch changed go on without a read each.
     alias: Option<(Position, Position)>,
@@ -55,7 +57,7 @@ impl Ring {
     /// An empty ring at the stream's top.
     #[must_use]
     pub fn new(bounds: RingBounds, top: Position) -> Self {
-        Self { bounds, base: top, records: VecDeque::new(), bytes: 0, alias: None }
+        Self { bounds, base: top, records: VecDeque::new(), bytes: 0, newest: HashMap::new(), alias: None }
     }
 
     /// The newest position.
@@ -114,14 +116,26 @@ impl Ring {
         }
     }
 
+    /// Whether the ring holds a record with this collapse key that is newer than `at`, a position in it or before it.
+    #[must_use]
+    pub fn replaces(&self, key: &str, at: Position) -> bool {
+        self.newest.get(key).is_some_and(|newest| at.epoch != self.base.epoch || *newest > at.seq)
+    }
+
     fn push(&mut self, message: Message) {
         self.bytes += message.json.len();
+        if let Some(key) = &message.collapse_key {
+            self.newest.insert(key.clone(), self.head().seq + 1);
+        }
         self.records.push_back(message);
         // The newest record stays whatever its size, so that a fast reader always finds it here.
         while self.records.len() > 1 && (self.records.len() > self.bounds.records || self.bytes > self.bounds.bytes) {
             if let Some(oldest) = self.records.pop_front() {
                 self.bytes -= oldest.json.len();
                 self.base.seq += 1;
+                if let Some(key) = oldest.collapse_key.filter(|key| self.newest.get(key) == Some(&self.base.seq)) {
+                    self.newest.remove(&key);
+                }
             }
         }
     }
@@ -186,6 +200,23 @@ mod tests {
         (1..=5).for_each(|seq| assert_eq!(ring.append(publication(1, seq)), Append::Appended));
         assert_eq!(ring.pull(at(1, 1)), Pull::Passed);
         assert_eq!(drain(&ring, at(1, 2)), [3, 4, 5]);
+    }
+
+    #[test]
+    fn the_newest_of_a_collapse_key_replaces_the_others_while_it_is_held() {
+        let mut ring = Ring::new(BOUNDS, at(1, 0));
+        let mut append = |seq, key: Option<&str>| {
+            let mut publication = publication(1, seq);
+            publication.record.message.collapse_key = key.map(Box::from);
+            ring.append(publication);
+            [1, 2, 3].map(|seq| ring.replaces("k", at(1, seq)))
+        };
+        assert_eq!(append(1, Some("k")), [false, false, false]);
+        assert_eq!(append(2, Some("k")), [true, false, false]);
+        assert_eq!(append(3, Some("other")), [true, false, false]);
+        assert_eq!(append(4, None), [true, false, false]);
+        assert_eq!(append(5, None), [false, false, false], "it is not held any more");
+        assert_eq!(ring.newest.len(), 1);
     }
 
     #[test]

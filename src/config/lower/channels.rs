@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::table::{Item, Table};
-use crate::config::{At, Channel, EventName, Limit, Rate, Retention, Scope, Type};
+use crate::config::{At, Channel, EventName, Limit, Rate, Retention, Scope, Shed, Type};
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -19,7 +19,9 @@ pub(super) fn channel(table: &mut Table<'_>) -> Option<Channel> {
     table.set("default", &mut default, Item::boolean);
     let mut event = EventName::None;
     table.set("event", &mut event, |item| item.choice(&[("none", EventName::None), ("type", EventName::Type)]));
-    Some(Channel { pattern: pattern?, subscribe: subscribe?, history, default, event })
+    let mut shed = Shed::None;
+    table.set("shed", &mut shed, |item| item.choice(&[("none", Shed::None), ("low", Shed::Low)]));
+    Some(Channel { pattern: pattern?, subscribe: subscribe?, history, default, event, shed })
 }
 
 fn retention(item: Item<'_>) -> Option<At<Retention>> {

@@ -70,6 +70,7 @@ impl Cx {
             retention: declared.history,
             default: declared.default,
             event: declared.event,
+            shed: declared.shed,
         })
     }
 }
