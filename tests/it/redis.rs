@@ -135,6 +135,10 @@ async fn of_one_key_on_two_nodes_exactly_one_is_delivered() {
         assert_eq!(reader.next_order().await, round.to_string());
     }
     b.publish_once("k0", order("c7", "other")).await.refused(422, "idempotency_key_reused");
+    let mut operator = a.subscribe("ops.all").await;
+    b.publish_once("k0", alert("c7", "other")).await.refused(422, "idempotency_key_reused");
+    b.publish_once("k-live", alert("c7", "live")).await.accepted();
+    assert_eq!(operator.next_notification().await["title"], "live");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 //! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
 
+mod claim;
 mod commands;
 mod envelope;
 mod feed;

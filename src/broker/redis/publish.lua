@@ -1,18 +1,15 @@
 -- Stores one record and tells the subscribers.
 --
--- KEYS: meta, express stream, normal stream, and the idempotency key if there is one
--- ARGV: lane, fresh epoch, record, size, ttl, meta ttl, pub/sub channel, id, and if there is a key: fingerprint, its ttl
+-- KEYS: meta, express stream, normal stream, and if there is an idempotency key, which is claimed: its mark
+-- ARGV: lane, fresh epoch, record, size, ttl, meta ttl, pub/sub channel, id, and for the mark: fingerprint, its ttl
 -- Returns what came of it and 'lane epoch-seq id' of the record that is stored.
 
-local lane, record, key = ARGV[1], ARGV[3], KEYS[4]
+local lane, record, id, mark = ARGV[1], ARGV[3], ARGV[8], KEYS[4]
 
-if key then
-  local first = redis.call('GET', key)
-  if first then
-    local fingerprint, place = string.match(first, '^(%x+) (.*)$')
-    if fingerprint ~= ARGV[9] then return { 'reused', '' } end
-    return { 'duplicate', place }
-  end
+if mark then
+  local fingerprint, place, first = string.match(redis.call('GET', mark) or '', '^(%x+) (.* (%x+))$')
+  -- One of another id or body was left by a claim that is forgotten.
+  if first == id and fingerprint == ARGV[9] then return { 'duplicate', place } end
 end
 
 local history = enter(KEYS, ARGV[2])
@@ -25,7 +22,7 @@ history[lane] = seq
 leave(KEYS, history, ARGV[6])
 
 local position = lane .. ' ' .. history.e .. '-' .. seq
-local place = position .. ' ' .. ARGV[8]
-if key then redis.call('SET', key, ARGV[9] .. ' ' .. place, 'PX', ARGV[10]) end
+local place = position .. ' ' .. id
+if mark then redis.call('SET', mark, ARGV[9] .. ' ' .. place, 'PX', ARGV[10]) end
 redis.call('PUBLISH', ARGV[7], position .. '\n' .. record)
 return { 'stored', place }
