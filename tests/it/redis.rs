@@ -233,6 +233,26 @@ async fn a_flushed_redis_is_told_to_readers_as_a_reset() {
     }
 }
 
+#[tokio::test]
+async fn what_a_later_release_wrote_is_told_to_who_is_live_and_who_comes_back() {
+    let redis = Redis::start().await;
+    let [node, _] = nodes(&redis).await;
+    let mut live = node.subscribe("user.c7").await;
+    node.publish(order("c7", 1)).await.accepted();
+    assert_eq!(live.next_order().await, "1");
+    let cursor = node.resume("user.c7", live.cursor()).await.disconnect();
+    redis.run("XADD fanfare:{user.c7}:n 2-99999999999999 d \x02later").await;
+    redis.run("HSET fanfare:{user.c7}:m n 2").await;
+    node.publish(order("c7", 3)).await.accepted();
+    let mut back = node.resume("user.c7", &cursor).await;
+    let told = json!({ "channel": "user.c7", "lane": "normal", "reason": "unreadable", "from": 2, "to": 2 });
+    for reader in [&mut live, &mut back] {
+        assert_eq!(reader.next_event("gap").await.json(), told);
+        assert_eq!(reader.next_order().await, "3");
+    }
+    assert_eq!(node.metric("fanfare_gaps_total{reason=\"unreadable\"}").await, 2.0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_that_goes_while_a_stream_opens_opens_nothing() {
     let redis = Redis::start().await;

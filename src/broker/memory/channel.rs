@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::resume::Resume;
+use super::super::resume::{Kept, Resume};
 use crate::config::Retention;
-use crate::stream::{Epoch, Lane, Message, Page, Position, Record};
+use crate::stream::{Epoch, Lane, Message, Page, Position};
 
 /// A channel. Its epoch and numbers go on after its records have expired, so that the position of a reader that
 /// heard nothing for long stays good.
@@ -64,7 +64,7 @@ impl Channel {
         let oldest = top.seq - records.len() as u64 + 1;
         let skipped = (resume.start() + 1).saturating_sub(oldest);
         let kept = (oldest..).zip(records).skip(skipped as usize).take(limit.max(1));
-        resume.page(kept.map(|(seq, (_, message))| Record { seq, message: message.clone() }).collect())
+        resume.page(kept.map(|(seq, (_, message))| Kept { seq, message: Some(message.clone()) }))
     }
 
     /// Drops what is older than it may be.

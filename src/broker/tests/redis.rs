@@ -248,7 +248,7 @@ async fn foreign_bytes_harm_only_their_channel() {
     let page = node.read(&user, start).await;
     assert_eq!((page.gap.clone(), seqs(&page)), (None, vec![1]), "up to what cannot be read");
     let page = node.read(&user, page.end()).await;
-    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Trimmed, Some((2, 2))), vec![3]));
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Unreadable, Some((2, 2))), vec![3]));
 
     server.run("DEL test:{user.1}:m").await;
     server.run("SET test:{user.1}:m foreign").await;
