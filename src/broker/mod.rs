@@ -3,6 +3,12 @@
 //! What it receives it hands to an [`Inlet`]; what it keeps is read through [`History`]. A message is stored
 //! before it is delivered, so whatever a receiver misses can be read, and a receiver is told when it may have.
 //!
+//! # How long history is kept
+//!
+//! At most `size` records a stream, and none that is older than `ttl`, counted from its own publish. What is too old is
+//! not read even if it is still there, and is told as trimmed. Both bounds are those that the last publish to the channel
+//! brought along: the broker does not know the configuration, so a change of it holds from the next publish on.
+//!
 //! # Idempotency keys
 //!
 //! The first publish with a key binds it to its body, its id and its channels, before it is stored anywhere. Another
@@ -106,7 +112,7 @@ pub struct Unavailable(pub String);
 pub struct LaneInfo {
     /// Its newest position.
     pub top: Position,
-    /// How many records are kept.
+    /// How many records are kept. In Redis some that are too old to be read may be among them.
     pub length: u64,
 }
 

@@ -108,11 +108,11 @@ impl Redis {
 
 impl Scripts {
     fn new() -> Self {
-        let history = include_str!("history.lua");
+        let (history, age) = (include_str!("history.lua"), include_str!("age.lua"));
         Self {
-            publish: Script::new(format!("{history}{}", include_str!("publish.lua"))),
+            publish: Script::new(format!("{history}{age}{}", include_str!("publish.lua"))),
             open: Script::new(format!("{history}{}", include_str!("open.lua"))),
-            resume: Script::read_only(include_str!("resume.lua")),
+            resume: Script::read_only(format!("{age}{}", include_str!("resume.lua"))),
         }
     }
 }

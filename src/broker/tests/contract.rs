@@ -27,6 +27,8 @@ contract! {
     a_page_has_no_more_than_its_limit,
     what_size_trimmed_is_told_exactly,
     what_age_trimmed_is_told_and_numbers_go_on,
+    age_counts_from_each_publish,
+    what_is_too_old_is_trimmed_by_publishing,
     an_unknown_epoch_is_told_and_all_that_is_kept_follows,
     a_new_channel_has_a_position_before_its_first_record,
     a_batch_reaches_each_of_its_channels,
@@ -102,11 +104,7 @@ async fn what_size_trimmed_is_told_exactly(node: Node) {
 
 async fn what_age_trimmed_is_told_and_numbers_go_on(node: Node) {
     let user = channel("user.1");
-    let short = || {
-        let mut batch = batch(&user, "{}", Priority::Medium);
-        batch.messages[0].retention.ttl = Duration::from_millis(50);
-        node.try_publish(batch)
-    };
+    let short = || node.try_publish(short_lived(&user, Duration::from_millis(50)));
     let first = short().await.unwrap().position;
     let second = short().await.unwrap().position;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -114,6 +112,51 @@ async fn what_age_trimmed_is_told_and_numbers_go_on(node: Node) {
     assert_eq!((page.gap.clone(), page.records.len(), page.end()), (gap(GapReason::Trimmed, Some((2, 2))), 0, second));
     let third = short().await.unwrap().position;
     assert_eq!(third, Position::new(first.epoch, 3));
+}
+
+fn short_lived(channel: &ChannelName, ttl: Duration) -> Batch {
+    let mut batch = batch(channel, "{}", Priority::Medium);
+    batch.messages[0].retention.ttl = ttl;
+    batch
+}
+
+async fn age_counts_from_each_publish(node: Node) {
+    let user = channel("user.1");
+    let start = node.top(&user).await;
+    let publish = || node.try_publish(short_lived(&user, Duration::from_secs(2)));
+    publish().await.unwrap();
+    assert_eq!(node.read(&user, start).await.gap, None);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    publish().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let page = node.read(&user, start).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Trimmed, Some((1, 1))), vec![2]));
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let page = node.read(&user, start).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Trimmed, Some((1, 2))), vec![]));
+}
+
+async fn what_is_too_old_is_trimmed_by_publishing(node: Node) {
+    let user = channel("user.1");
+    let start = node.top(&user).await;
+    let publish = async |count| {
+        for _ in 0..count {
+            node.try_publish(short_lived(&user, Duration::from_secs(2))).await.unwrap();
+        }
+    };
+    publish(300).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    publish(10).await;
+    // From every place among those that are too old, in pages of any size.
+    for (after, limit) in [(0, 3), (1, 10), (150, 64), (298, 1), (299, 100)] {
+        let page = node.broker.read(&user, Lane::Normal, Position::new(start.epoch, after), limit).await.unwrap();
+        assert_eq!(page.gap, gap(GapReason::Trimmed, Some((after + 1, 300))), "{after}");
+        assert_eq!(seqs(&page), range(301..=310.min(300 + limit as u64)), "{after}");
+    }
+    let page = node.read(&user, Position::new(start.epoch, 300)).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (None, range(301..=310)));
+    publish(30).await;
+    assert_eq!(node.broker.info(&user).await.unwrap()[Lane::Normal.index()].length, 40);
 }
 
 async fn an_unknown_epoch_is_told_and_all_that_is_kept_follows(node: Node) {

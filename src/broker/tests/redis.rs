@@ -231,7 +231,7 @@ async fn foreign_bytes_harm_only_their_channel() {
     }
     let start = node.top(&user).await;
     node.publish(&user, "one").await;
-    server.run("XADD test:{user.1}:n 2-0 d \x02later").await;
+    server.run("XADD test:{user.1}:n 2-99999999999999 d \x02later").await;
     server.run("HSET test:{user.1}:m n 2").await;
     server.run("PUBLISH test:{user.1} garbage").await;
     server.run("PUBLISH test:{user.9} garbage").await;
