@@ -40,6 +40,7 @@ use crate::auth::Permit;
 use crate::config::{self, Retention};
 use crate::notification::ChannelName;
 use crate::stream::{History, HistoryUnavailable, Inlet, Lane, Message, Position, ReadFuture};
+use crate::telemetry::Metrics;
 
 /// One message for one channel.
 #[derive(Debug, Clone)]
@@ -136,6 +137,14 @@ impl Broker {
             return Ok(Self::Memory(Memory::new(config, inlet)));
         }
         Ok(Self::Redis(Arc::new(Redis::new(config, inlet)?)))
+    }
+
+    /// Counts in `metrics` each connection that has to be made again.
+    pub fn count_in(&self, metrics: &Arc<Metrics>) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Redis(redis) => redis.count_in(metrics),
+        }
     }
 
     /// Keeps connections up and history within its bounds until `shutdown`. Whoever owns the broker runs it once.

@@ -96,6 +96,7 @@ impl Pipeline {
     /// A pipeline under the snapshot in force.
     #[must_use]
     pub fn new(live: Arc<Live>, hub: Arc<Hub>, broker: Arc<Broker>, metrics: Arc<Metrics>, server: &Server) -> Self {
+        broker.count_in(&metrics);
         Self {
             live,
             hub,

@@ -253,6 +253,21 @@ async fn what_a_later_release_wrote_is_told_to_who_is_live_and_who_comes_back() 
     assert_eq!(node.metric("fanfare_gaps_total{reason=\"unreadable\"}").await, 2.0);
 }
 
+#[tokio::test]
+async fn each_connection_that_is_made_again_is_counted() {
+    let redis = Redis::start().await;
+    let [node, other] = nodes(&redis).await;
+    let count = async |node: &TestServer| node.metric("fanfare_broker_reconnects_total").await;
+    assert_eq!(count(&node).await, 0.0);
+    for (kind, least) in [("pubsub", 1.0), ("normal", 2.0), ("pubsub", 3.0)] {
+        redis.run(&format!("CLIENT KILL TYPE {kind}")).await;
+        for node in [&node, &other] {
+            eventually("it is made again", async || count(node).await >= least).await;
+        }
+    }
+    assert_eq!((count(&node).await, count(&other).await), (3.0, 3.0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_that_goes_while_a_stream_opens_opens_nothing() {
     let redis = Redis::start().await;

@@ -22,6 +22,7 @@ use super::probe::Probe;
 use crate::broker::Unavailable;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Publication, Record};
+use crate::telemetry::Metrics;
 
 /// Most channels in one command: few enough that all confirmations come before the connection times out.
 const CHUNK: usize = 256;
@@ -125,6 +126,10 @@ impl Feed {
     fn request(&self, request: Request) {
         // It cannot be closed, as `self` holds the receiver. It is drained also while there is no connection.
         let _ = self.requests.send(request);
+    }
+
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.link.count_in(metrics);
     }
 
     /// Keeps the connection up. Never ends by itself.

@@ -33,6 +33,7 @@ use super::Unavailable;
 use crate::config;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
+use crate::telemetry::Metrics;
 
 /// The broker in a Redis server.
 #[derive(Debug)]
@@ -73,6 +74,11 @@ impl Redis {
             timeout: config.timeout,
             idempotency_ttl: config.idempotency_ttl,
         })
+    }
+
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.commands.count_in(metrics);
+        self.feed.count_in(metrics);
     }
 
     pub(super) async fn run(&self, shutdown: CancellationToken) {
