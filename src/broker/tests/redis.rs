@@ -289,6 +289,26 @@ async fn the_url_names_user_password_and_database() {
 }
 
 #[tokio::test]
+async fn what_was_left_while_its_connection_broke_is_not_subscribed_to_again() {
+    let mut server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let [left, kept] = ["user.1", "user.2"].map(channel);
+    for name in [&left, &kept] {
+        node.broker.subscribe(name).await.unwrap();
+    }
+    // Both requests are taken at once, and the connection ends before the first is confirmed.
+    server.run("CLIENT PAUSE 60000 ALL").await;
+    let another = channel("user.3");
+    let (refused, ()) = tokio::join!(node.broker.subscribe(&another), async { node.broker.unsubscribe(&left) });
+    assert!(refused.is_err());
+    server.kill();
+    server.restart().await;
+    node.is_ready().await;
+    let subscribed: Vec<String> = ::redis::from_redis_value(server.run("PUBSUB CHANNELS test:{*").await).unwrap();
+    assert_eq!(subscribed, ["test:{user.2}"]);
+}
+
+#[tokio::test]
 async fn a_deaf_subscription_is_found_and_replaced() {
     let server = Server::start(&[]).await;
     let proxy = Proxy::start(&server).await;
