@@ -85,8 +85,9 @@ fn read(key: &IdempotencyKey, reply: Value) -> Result<Option<First>, PublishFail
 fn read_first(text: &str) -> Option<First> {
     let mut words = text.split(' ');
     let id = words.next()?.parse().ok()?;
-    let channels = words.map(|name| name.parse().ok()).collect::<Option<_>>()?;
-    Some(First { id, channels })
+    let channels = words.map(|name| name.parse().ok()).collect::<Option<Vec<_>>>()?;
+    // One of no channel would make the repeat a success that is stored nowhere.
+    (!channels.is_empty()).then_some(First { id, channels })
 }
 
 fn malformed() -> PublishFailed {

@@ -62,8 +62,11 @@ impl Redis {
         let exchange = self.commands.run_script(&self.scripts.publish, &calls);
         match timeout_at(deadline, exchange).await {
             Ok(Ok(replies)) => {
-                let outcomes =
-                    batch.messages.iter().zip(replies).map(|(outgoing, reply)| outcome(&outgoing.channel, reply));
+                // Without a reply of its own a message is not known to be stored.
+                let replies = replies.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+                let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| {
+                    reply.map_or(Err(Failure::Unknown), |reply| outcome(&outgoing.channel, reply))
+                });
                 conclude(outcomes.collect(), self.timeout)
             }
             Ok(Err(NoReply::NotConnected(why))) => Err(PublishFailed::NotAccepted(why)),

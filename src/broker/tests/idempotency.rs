@@ -42,9 +42,26 @@ async fn a_key_that_is_forgotten_is_forgotten_in_every_channel() {
     let other = node.store(key("two")).await.unwrap();
     assert_eq!(other.iter().map(|one| (one.position.seq, one.duplicate)).collect::<Vec<_>>(), [(2, false), (1, false)]);
     assert_eq!(node.store(key("one")).await, Err(PublishFailed::KeyReused));
+}
 
-    server.run(&format!("SET {claim} foreign")).await;
-    assert!(matches!(node.store(key("two")).await, Err(PublishFailed::NotAccepted(_))));
+#[tokio::test]
+async fn a_claim_that_cannot_be_read_accepts_nothing() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let user = channel("user.1");
+    let batch = keyed(&user, "one", 7);
+    let fingerprint = format!("{:032x}", u128::from_be_bytes(batch.key.clone().unwrap().fingerprint));
+    let no_channel = format!("{fingerprint} {}", batch.id.simple());
+    let claim = format!("test:k:{{{:032x}}}", 7);
+    for foreign in ["foreign", &fingerprint, &no_channel, &format!("{no_channel} "), &format!("{no_channel} a b..")] {
+        server.run_words(&[b"SET", claim.as_bytes(), foreign.as_bytes()]).await;
+        let outcome = node.store(batch.clone()).await;
+        assert!(matches!(outcome, Err(PublishFailed::NotAccepted(_))), "{foreign}: {outcome:?}");
+    }
+    server.run(&format!("DEL {claim}")).await;
+    server.run(&format!("LPUSH {claim} foreign")).await;
+    assert_eq!(node.store(batch).await, Err(PublishFailed::NotAccepted("WRONGTYPE".to_owned())));
+    assert_eq!(node.top(&user).await.seq, 0);
 }
 
 #[tokio::test]
