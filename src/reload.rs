@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Diagnostics, Fingerprint, Watcher, fingerprint, stable_fingerprint};
+use crate::config::{self, Diagnostics, Inputs, Watcher};
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Compiled, Revision, Snapshot, compile};
 
@@ -69,10 +69,8 @@ pub struct Reloader {
     path: PathBuf,
     pipeline: Arc<Pipeline>,
     watcher: Watcher,
-    /// What the snapshot in force, and a later one that was refused, depend on.
-    inputs: Vec<PathBuf>,
-    /// The content of `inputs` at the last load.
-    seen: Fingerprint,
+    /// What the snapshot in force, and a later one that was refused, depend on, as it was at the last load.
+    seen: Inputs,
     requests: mpsc::Receiver<oneshot::Sender<Report>>,
 }
 
@@ -83,15 +81,17 @@ pub fn load_and_compile(path: &Path) -> Compiled {
 }
 
 impl Reloader {
-    /// A reloader of the file at `path`, which was loaded from `inputs` before, and the handle that asks it.
+    /// A reloader of the file at `path`, and the handle that asks it. The snapshot of `pipeline` was compiled from
+    /// `inputs`.
     #[must_use]
-    pub fn new(path: PathBuf, inputs: Vec<PathBuf>, pipeline: Arc<Pipeline>) -> (Self, ReloadHandle) {
+    pub fn new(path: PathBuf, inputs: Inputs, pipeline: Arc<Pipeline>) -> (Self, ReloadHandle) {
         // One place: askers wait their turn, and each gets the report of a load that began after it asked.
         let (tx, requests) = mpsc::channel(1);
         let mut watcher = Watcher::new(Watcher::POLL);
         watcher.watch(&inputs);
-        let seen = fingerprint(&inputs);
-        (Self { path, pipeline, watcher, inputs, seen, requests }, ReloadHandle(tx))
+        // No event tells of an edit between the load and this watch.
+        watcher.hint();
+        (Self { path, pipeline, watcher, seen: inputs, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
@@ -100,8 +100,9 @@ impl Reloader {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 // A hint: the content decides.
+                // A hint: the content decides.
                 () = self.watcher.changed() => {
-                    if stable_fingerprint(&self.inputs).await != self.seen {
+                    if self.settled().await != self.seen {
                         self.reload().await;
                     }
                 }
@@ -129,28 +130,25 @@ impl Reloader {
         report
     }
 
-    /// Loads and compiles, again when the load showed inputs whose content was not known before it: what changes
-    /// while it reads is then seen by the next comparison.
+    /// Loads and compiles. Inputs are noted as they were before they were read, so what changes meanwhile is seen by
+    /// the next comparison.
     async fn load(&mut self) -> Result<Compiled, JoinError> {
-        loop {
-            self.seen = stable_fingerprint(&self.inputs).await;
-            let path = self.path.clone();
-            // Compiling thousands of rules and scripts must not hold up the workers.
-            let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await?;
-            let known = compiled.inputs.iter().all(|input| self.inputs.contains(input));
-            if compiled.snapshot.is_some() {
-                self.inputs.clone_from(&compiled.inputs);
-            } else {
-                // A file that does not parse names no includes: what was watched before is watched on.
-                self.inputs.extend(compiled.inputs.iter().cloned());
-                self.inputs.sort();
-                self.inputs.dedup();
-            }
-            self.watcher.watch(&self.inputs);
-            if known {
-                return Ok(compiled);
-            }
+        self.seen = self.settled().await;
+        let path = self.path.clone();
+        // Compiling thousands of rules and scripts must not hold up the workers.
+        let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await?;
+        if compiled.snapshot.is_some() {
+            self.seen.clone_from(&compiled.inputs);
+        } else {
+            // A file that does not parse names no includes: what was watched before is watched on.
+            self.seen.extend(compiled.inputs.clone());
         }
+        self.watcher.watch(&self.seen);
+        Ok(compiled)
+    }
+
+    async fn settled(&self) -> Inputs {
+        Inputs::settled(self.seen.paths().cloned().collect()).await
     }
 
     fn take(&self, compiled: Compiled) -> Report {
@@ -208,5 +206,61 @@ fn log(report: &Report) {
     }
     for section in &report.needs_restart {
         tracing::warn!("{section} changed and applies after a restart");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::Broker;
+    use crate::hub::{Hub, HubSettings};
+    use crate::snapshot::Live;
+    use crate::stream::{Inlet, RingBounds};
+    use crate::telemetry::Metrics;
+
+    const TEXT: &str = "unmatched = 'drop'\nallow_empty = true\n";
+
+    fn pipeline(compiled: Compiled) -> Arc<Pipeline> {
+        let snapshot = compiled.snapshot.unwrap();
+        let config = snapshot.config.clone();
+        let metrics = Arc::new(Metrics::new([]).unwrap());
+        let settings = HubSettings {
+            shards: 1,
+            ring: RingBounds { records: 1, bytes: 1 },
+            heartbeat: config.server.heartbeat,
+            stall_timeout: config.server.stall_timeout,
+            max_streams_per_principal: 1,
+        };
+        let hub = Arc::new(Hub::new(settings, Arc::clone(&metrics)));
+        let broker = Arc::new(Broker::new(&config.broker, Arc::clone(&hub) as Arc<dyn Inlet>).unwrap());
+        let live = Arc::new(Live::new(snapshot, Timestamp::now()));
+        Arc::new(Pipeline::new(live, hub, broker, metrics, &config.server))
+    }
+
+    #[tokio::test]
+    async fn an_edit_between_the_first_load_and_the_watcher_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fanfare.toml");
+        fs::write(&path, TEXT).unwrap();
+        let compiled = load_and_compile(&path);
+        let inputs = compiled.inputs.clone();
+        let pipeline = pipeline(compiled);
+        let first = pipeline.live.revision();
+        fs::write(&path, format!("{TEXT}[policies.a]\nallow = [{{ anyone = true }}]\n")).unwrap();
+        let (reloader, _handle) = Reloader::new(path, inputs, Arc::clone(&pipeline));
+        let applied = async {
+            while pipeline.live.revision() == first {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // Well before the poll would find it.
+        let in_time = tokio::time::timeout(Watcher::POLL / 2, applied);
+        tokio::select! {
+            () = reloader.run(CancellationToken::new()) => panic!("it runs until it is stopped"),
+            applied = in_time => applied.unwrap(),
+        }
     }
 }

@@ -7,7 +7,7 @@ mod rules;
 mod types;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::evaluate::DEAD_LETTER;
 use super::{Revision, Snapshot};
 use crate::auth::{Authenticator, Policies};
-use crate::config::{At, Config, Diagnostic, Diagnostics, Loaded, Named, Span, Unmatched, read_confined};
+use crate::config::{At, Config, Diagnostic, Diagnostics, Inputs, Loaded, Named, Span, Unmatched, read_confined};
 use crate::limits::Quotas;
 use crate::notification::Name;
 use crate::plugins::PluginSet;
@@ -28,8 +28,8 @@ pub struct Compiled {
     pub snapshot: Option<Snapshot>,
     /// All that was found, warnings too.
     pub diagnostics: Diagnostics,
-    /// Every file and folder that it depends on.
-    pub inputs: Vec<PathBuf>,
+    /// Every file and folder that it depends on, as they were when they were read.
+    pub inputs: Inputs,
 }
 
 /// Compiles what was loaded.
@@ -44,7 +44,7 @@ pub fn compile(loaded: Loaded) -> Compiled {
 /// What is gathered while compiling.
 struct Cx {
     diagnostics: Diagnostics,
-    inputs: Vec<PathBuf>,
+    inputs: Inputs,
     /// Takes in every file beside the configuration, so that the revision changes with any of them.
     hasher: Sha256,
     /// What something refers to.
@@ -123,7 +123,7 @@ impl Cx {
 
     /// Reads a file that the configuration names, and counts it in.
     fn read(&mut self, folder: &Path, name: &At<String>) -> Option<Arc<str>> {
-        self.inputs.push(folder.join(&name.value));
+        self.inputs.add(folder.join(&name.value));
         match read_confined(folder, name) {
             Ok(source) => {
                 for part in [name.value.as_bytes(), source.text.as_bytes()] {
