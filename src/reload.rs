@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Diagnostics, Inputs, Watcher};
+use crate::config::{self, Broker, Config, Diagnostics, Inputs, Server, Watcher};
 use crate::pipeline::Pipeline;
-use crate::snapshot::{Compiled, Revision, Snapshot, compile};
+use crate::snapshot::{Compiled, Revision, compile};
 
 /// What came of a reload.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Report {
     pub revision: Revision,
     /// Errors and warnings, rendered.
     pub diagnostics: String,
-    /// Restart-only sections that changed and do not apply yet.
+    /// Restart-only sections that are not what the server was started with, and do not apply yet.
     pub needs_restart: Vec<&'static str>,
     /// Streams that were ended because their grant is gone.
     pub ended_streams: usize,
@@ -71,7 +71,15 @@ pub struct Reloader {
     watcher: Watcher,
     /// What the snapshot in force, and a later one that was refused, depend on, as it was at the last load.
     seen: Inputs,
+    started: Started,
     requests: mpsc::Receiver<oneshot::Sender<Report>>,
+}
+
+/// The sections that the server was started with, which hold until it ends, whatever the files say by now.
+#[derive(Debug)]
+struct Started {
+    server: Server,
+    broker: Broker,
 }
 
 /// Loads and compiles the configuration at `path`, for every command that needs one.
@@ -91,7 +99,8 @@ impl Reloader {
         watcher.watch(&inputs);
         // No event tells of an edit between the load and this watch.
         watcher.hint();
-        (Self { path, pipeline, watcher, seen: inputs, requests }, ReloadHandle(tx))
+        let started = Started::with(&pipeline.live.load().config);
+        (Self { path, pipeline, watcher, seen: inputs, started, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
@@ -159,10 +168,9 @@ impl Reloader {
             live.clear_failure();
             return self.report(ReloadResult::Unchanged, &diagnostics);
         }
-        let needs_restart = restart_only(&live.load(), &snapshot);
         live.swap(snapshot, Timestamp::now());
         let ended_streams = self.pipeline.settle();
-        Report { needs_restart, ended_streams, ..self.report(ReloadResult::Applied, &diagnostics) }
+        Report { ended_streams, ..self.report(ReloadResult::Applied, &diagnostics) }
     }
 
     fn keep(&self, failure: String) -> Report {
@@ -171,26 +179,27 @@ impl Reloader {
     }
 
     fn report(&self, result: ReloadResult, diagnostics: &Diagnostics) -> Report {
+        let snapshot = self.pipeline.live.load();
         Report {
             result,
-            revision: self.pipeline.live.revision(),
+            revision: snapshot.revision,
             diagnostics: if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() },
-            needs_restart: Vec::new(),
+            needs_restart: self.started.differing(&snapshot.config),
             ended_streams: 0,
         }
     }
 }
 
-/// Sections that are read at start only, and differ.
-fn restart_only(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
-    let mut changed = Vec::new();
-    if old.config.server != new.config.server {
-        changed.push("[server]");
+impl Started {
+    fn with(config: &Config) -> Self {
+        Self { server: config.server.clone(), broker: config.broker.clone() }
     }
-    if old.config.broker != new.config.broker {
-        changed.push("[broker]");
+
+    /// The sections of `config` that would take a restart.
+    fn differing(&self, config: &Config) -> Vec<&'static str> {
+        let sections = [("[server]", self.server != config.server), ("[broker]", self.broker != config.broker)];
+        sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
-    changed
 }
 
 fn log(report: &Report) {

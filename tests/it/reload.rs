@@ -116,6 +116,30 @@ async fn what_is_read_at_start_only_is_named() {
     server.publish(broadcast("error")).await.accepted();
 }
 
+/// What the server was started with counts, and not what the last revision said.
+#[tokio::test]
+async fn what_is_read_at_start_only_is_named_until_it_is_changed_back() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let needs_restart = async || {
+        let report = server.reload().await.json();
+        (report["result"].as_str().unwrap().to_owned(), report["needsRestart"].clone())
+    };
+    server.scenario.edit("drain = \"1s\"", "drain = \"2s\"");
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[server]"])));
+    assert_eq!(needs_restart().await, ("unchanged".into(), json!(["[server]"])));
+    server.scenario.append(RULE);
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[server]"])));
+    server.scenario.edit("[broker]\n", "[broker]\nprefix = \"other\"\n");
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[server]", "[broker]"])));
+    server.scenario.edit("drain = \"2s\"", "drain = \"1s\"");
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[broker]"])));
+    server.scenario.edit("prefix = \"other\"\n", "");
+    server.scenario.append("[broken");
+    assert_eq!(needs_restart().await, ("failed".into(), json!(["[broker]"])), "the revision in force has it still");
+    server.scenario.edit("[broken", "");
+    assert_eq!(needs_restart().await, ("applied".into(), json!([])));
+}
+
 #[tokio::test]
 async fn no_publish_fails_while_revisions_change() {
     let server = TestServer::start(Scenario::shop().user_channel("history = { size = 1_000, ttl = \"1h\" }")).await;
