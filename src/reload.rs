@@ -30,7 +30,7 @@ pub struct Report {
 /// What a reload led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadResult {
-    /// A new revision is in force.
+    /// A new revision is in force, or the same one with other secrets.
     Applied,
     /// The files are those of the revision in force.
     Unchanged,
@@ -164,7 +164,9 @@ impl Reloader {
         let live = &self.pipeline.live;
         let diagnostics = compiled.diagnostics;
         let Some(snapshot) = compiled.snapshot else { return self.keep(diagnostics.to_string()) };
-        if snapshot.revision == live.revision() {
+        let current = live.load();
+        // Secrets and keys are each node's own and not part of the revision, but they apply.
+        if snapshot.revision == current.revision && snapshot.config == current.config {
             live.clear_failure();
             return self.report(ReloadResult::Unchanged, &diagnostics);
         }

@@ -141,6 +141,16 @@ async fn what_is_read_at_start_only_is_named_until_it_is_changed_back() {
 }
 
 #[tokio::test]
+async fn a_key_whose_hash_is_replaced_is_refused_from_then_on() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let revision = server.publish(order("c7", 1)).await.accepted()["revision"].clone();
+    fs::write(server.scenario.file("orders-service.sha256"), "0".repeat(64)).unwrap();
+    let report = server.reload().await.ok();
+    assert_eq!((&report["result"], &report["revision"]), (&json!("applied"), &revision));
+    server.publish(order("c7", 2)).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn no_publish_fails_while_revisions_change() {
     let server = TestServer::start(Scenario::shop().user_channel("history = { size = 1_000, ttl = \"1h\" }")).await;
     let mut customer = server.subscribe("user.c7").await;
