@@ -1,5 +1,6 @@
 //! Hot reload: load, compile, swap, settle. One at a time, whatever asked for it, and all or nothing.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,6 +165,9 @@ impl Reloader {
         let live = &self.pipeline.live;
         let diagnostics = compiled.diagnostics;
         let Some(snapshot) = compiled.snapshot else { return self.keep(diagnostics.to_string()) };
+        if let Some(address) = self.started.admin_opened_by(&snapshot.config) {
+            return self.keep(format!("error: without `server.admin_policy` anyone could administer at {address}\n"));
+        }
         let current = live.load();
         // Secrets and keys are each node's own and not part of the revision, but they apply.
         if snapshot.revision == current.revision && snapshot.config == current.config {
@@ -197,9 +201,17 @@ impl Started {
         Self { server: config.server.clone(), broker: config.broker.clone() }
     }
 
+    /// Where the admin listener would be open to anyone under `config`: its policy applies at once, its address does
+    /// not.
+    fn admin_opened_by(&self, config: &Config) -> Option<SocketAddr> {
+        let address = self.server.admin;
+        (!address.ip().is_loopback() && config.server.admin_policy.is_none()).then_some(address)
+    }
+
     /// The sections of `config` that would take a restart.
     fn differing(&self, config: &Config) -> Vec<&'static str> {
-        let sections = [("[server]", self.server != config.server), ("[broker]", self.broker != config.broker)];
+        let server = Server { admin_policy: self.server.admin_policy.clone(), ..config.server.clone() };
+        let sections = [("[server]", self.server != server), ("[broker]", self.broker != config.broker)];
         sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 }

@@ -116,6 +116,22 @@ async fn what_is_read_at_start_only_is_named() {
     server.publish(broadcast("error")).await.accepted();
 }
 
+/// The address applies at the next start, but the policy at once.
+#[tokio::test]
+async fn no_edit_opens_the_admin_listener() {
+    const POLICIES: &str =
+        "[policies.anybody]\nallow = [{ anyone = true }]\n[policies.guests]\nallow = [{ anyone = true }]";
+    let open = "admin = \"0.0.0.0:0\"\nadmin_policy = \"anybody\"";
+    let scenario = Scenario::shop().replace("admin = \"127.0.0.1:0\"", open);
+    let server = TestServer::start(scenario.with(POLICIES)).await;
+    server.scenario.edit("\"anybody\"", "\"guests\"");
+    assert_eq!(server.reload().await.ok()["needsRestart"], json!([]));
+    server.scenario.edit(&open.replace("anybody", "guests"), "admin = \"127.0.0.1:0\"");
+    let answer = server.reload().await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.contains("without `server.admin_policy` anyone could administer"), "{}", answer.text);
+}
+
 /// What the server was started with counts, and not what the last revision said.
 #[tokio::test]
 async fn what_is_read_at_start_only_is_named_until_it_is_changed_back() {
