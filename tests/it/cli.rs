@@ -98,6 +98,39 @@ fn explain_shows_every_rule_that_was_tried() {
 }
 
 #[test]
+fn every_command_says_once_that_it_failed() {
+    let scenario = Scenario::shop().with("[broken]");
+    let broken = scenario.path();
+    let broken = broken.to_str().unwrap();
+    let notification = scenario.file("notification.json");
+    std::fs::write(&notification, order("c7", 1).to_string()).unwrap();
+    let notification = notification.to_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["serve"],
+        &["check"],
+        &["explain", notification],
+        &["publish", notification],
+        &["subscribe"],
+        &["token", "--sub", "c7"],
+    ];
+    for command in commands {
+        for (config, told) in [(broken, "unknown key `broken`"), ("/nowhere/fanfare.toml", "/nowhere/fanfare.toml")] {
+            let failed = run(&[command, &["--config", config]].concat());
+            assert_eq!((failed.status.code(), out(&failed)), (Some(1), ""), "{command:?}: {}", err(&failed));
+            assert!(
+                err(&failed).starts_with("error: ") && err(&failed).contains(told),
+                "{command:?}: {}",
+                err(&failed)
+            );
+            assert!(!err(&failed).contains("error: error:"), "{command:?}: {}", err(&failed));
+            assert!(!err(&failed).ends_with("\n\n"), "{command:?}: {}", err(&failed));
+        }
+        let misused = run(&[command, &["--no-such-option"]].concat());
+        assert_eq!((misused.status.code(), out(&misused)), (Some(2), ""), "{command:?}: {}", err(&misused));
+    }
+}
+
+#[test]
 fn a_new_key_comes_with_its_hash() {
     let made = run(&["key", "orders-service"]);
     assert!(made.status.success());
