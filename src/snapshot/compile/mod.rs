@@ -26,6 +26,8 @@ use crate::schemas::SchemaRegistry;
 pub struct Compiled {
     /// The snapshot; none when there are errors.
     pub snapshot: Option<Snapshot>,
+    /// The snapshot whose only errors are its own tests: never to be served, but what shows why they fail.
+    pub failing: Option<Snapshot>,
     /// All that was found, warnings too.
     pub diagnostics: Diagnostics,
     /// Every file and folder that it depends on, as they were when they were read.
@@ -37,8 +39,12 @@ pub struct Compiled {
 pub fn compile(loaded: Loaded) -> Compiled {
     let Loaded { config, diagnostics, inputs, hash } = loaded;
     let mut cx = Cx { diagnostics, inputs, hasher: Sha256::new_with_prefix(hash), used: HashSet::new() };
-    let snapshot = config.and_then(|config| cx.snapshot(config));
-    Compiled { snapshot, diagnostics: cx.diagnostics, inputs: cx.inputs }
+    let untested = config.and_then(|config| cx.snapshot(config));
+    if let Some(snapshot) = &untested {
+        cx.run_tests(snapshot);
+    }
+    let (snapshot, failing) = if cx.diagnostics.has_errors() { (None, untested) } else { (untested, None) };
+    Compiled { snapshot, failing, diagnostics: cx.diagnostics, inputs: cx.inputs }
 }
 
 /// What is gathered while compiling.
@@ -91,7 +97,7 @@ impl Cx {
         }
         let revision = Revision::new(self.hasher.clone().finalize().into());
         let unmatched = config.unmatched.value;
-        let snapshot = Snapshot {
+        Some(Snapshot {
             revision,
             config,
             sources: self.diagnostics.sources.clone(),
@@ -104,9 +110,7 @@ impl Cx {
             plugins,
             quotas,
             unmatched,
-        };
-        self.run_tests(&snapshot);
-        (!self.diagnostics.has_errors()).then_some(snapshot)
+        })
     }
 
     /// The declared name that a reference means; a diagnostic when there is none.
