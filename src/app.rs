@@ -59,7 +59,7 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration has errors.
-    #[error("{0}")]
+    #[error("the configuration has errors\n{0}")]
     Config(Diagnostics),
     /// The admin listener would be open to anyone.
     #[error(

@@ -1,5 +1,6 @@
 //! Hot reload: load, compile, swap, settle. One at a time, whatever asked for it, and all or nothing.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,9 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Diagnostics, Fingerprint, Watcher, fingerprint, stable_fingerprint};
+use crate::config::{self, Broker, Config, Diagnostics, Inputs, Server, Watcher};
 use crate::pipeline::Pipeline;
-use crate::snapshot::{Compiled, Revision, Snapshot, compile};
+use crate::snapshot::{Compiled, Revision, compile};
 
 /// What came of a reload.
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub struct Report {
     pub revision: Revision,
     /// Errors and warnings, rendered.
     pub diagnostics: String,
-    /// Restart-only sections that changed and do not apply yet.
+    /// Restart-only sections that are not what the server was started with, and do not apply yet.
     pub needs_restart: Vec<&'static str>,
     /// Streams that were ended because their grant is gone.
     pub ended_streams: usize,
@@ -30,7 +31,7 @@ pub struct Report {
 /// What a reload led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadResult {
-    /// A new revision is in force.
+    /// A new revision is in force, or the same one with other secrets.
     Applied,
     /// The files are those of the revision in force.
     Unchanged,
@@ -69,11 +70,17 @@ pub struct Reloader {
     path: PathBuf,
     pipeline: Arc<Pipeline>,
     watcher: Watcher,
-    /// What the snapshot in force, and a later one that was refused, depend on.
-    inputs: Vec<PathBuf>,
-    /// The content of `inputs` at the last load.
-    seen: Fingerprint,
+    /// What the snapshot in force, and a later one that was refused, depend on, as it was at the last load.
+    seen: Inputs,
+    started: Started,
     requests: mpsc::Receiver<oneshot::Sender<Report>>,
+}
+
+/// The sections that the server was started with, which hold until it ends, whatever the files say by now.
+#[derive(Debug)]
+struct Started {
+    server: Server,
+    broker: Broker,
 }
 
 /// Loads and compiles the configuration at `path`, for every command that needs one.
@@ -83,15 +90,18 @@ pub fn load_and_compile(path: &Path) -> Compiled {
 }
 
 impl Reloader {
-    /// A reloader of the file at `path`, which was loaded from `inputs` before, and the handle that asks it.
+    /// A reloader of the file at `path`, and the handle that asks it. The snapshot of `pipeline` was compiled from
+    /// `inputs`.
     #[must_use]
-    pub fn new(path: PathBuf, inputs: Vec<PathBuf>, pipeline: Arc<Pipeline>) -> (Self, ReloadHandle) {
+    pub fn new(path: PathBuf, inputs: Inputs, pipeline: Arc<Pipeline>) -> (Self, ReloadHandle) {
         // One place: askers wait their turn, and each gets the report of a load that began after it asked.
         let (tx, requests) = mpsc::channel(1);
         let mut watcher = Watcher::new(Watcher::POLL);
         watcher.watch(&inputs);
-        let seen = fingerprint(&inputs);
-        (Self { path, pipeline, watcher, inputs, seen, requests }, ReloadHandle(tx))
+        // No event tells of an edit between the load and this watch.
+        watcher.hint();
+        let started = Started::with(&pipeline.live.load().config);
+        (Self { path, pipeline, watcher, seen: inputs, started, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
@@ -100,8 +110,9 @@ impl Reloader {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 // A hint: the content decides.
+                // A hint: the content decides.
                 () = self.watcher.changed() => {
-                    if stable_fingerprint(&self.inputs).await != self.seen {
+                    if self.settled().await != self.seen {
                         self.reload().await;
                     }
                 }
@@ -129,42 +140,43 @@ impl Reloader {
         report
     }
 
-    /// Loads and compiles, again when the load showed inputs whose content was not known before it: what changes
-    /// while it reads is then seen by the next comparison.
+    /// Loads and compiles. Inputs are noted as they were before they were read, so what changes meanwhile is seen by
+    /// the next comparison.
     async fn load(&mut self) -> Result<Compiled, JoinError> {
-        loop {
-            self.seen = stable_fingerprint(&self.inputs).await;
-            let path = self.path.clone();
-            // Compiling thousands of rules and scripts must not hold up the workers.
-            let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await?;
-            let known = compiled.inputs.iter().all(|input| self.inputs.contains(input));
-            if compiled.snapshot.is_some() {
-                self.inputs.clone_from(&compiled.inputs);
-            } else {
-                // A file that does not parse names no includes: what was watched before is watched on.
-                self.inputs.extend(compiled.inputs.iter().cloned());
-                self.inputs.sort();
-                self.inputs.dedup();
-            }
-            self.watcher.watch(&self.inputs);
-            if known {
-                return Ok(compiled);
-            }
+        self.seen = self.settled().await;
+        let path = self.path.clone();
+        // Compiling thousands of rules and scripts must not hold up the workers.
+        let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await?;
+        if compiled.snapshot.is_some() {
+            self.seen.clone_from(&compiled.inputs);
+        } else {
+            // A file that does not parse names no includes: what was watched before is watched on.
+            self.seen.extend(compiled.inputs.clone());
         }
+        self.watcher.watch(&self.seen);
+        Ok(compiled)
+    }
+
+    async fn settled(&self) -> Inputs {
+        Inputs::settled(self.seen.paths().cloned().collect()).await
     }
 
     fn take(&self, compiled: Compiled) -> Report {
         let live = &self.pipeline.live;
         let diagnostics = compiled.diagnostics;
         let Some(snapshot) = compiled.snapshot else { return self.keep(diagnostics.to_string()) };
-        if snapshot.revision == live.revision() {
+        if let Some(address) = self.started.admin_opened_by(&snapshot.config) {
+            return self.keep(format!("error: without `server.admin_policy` anyone could administer at {address}\n"));
+        }
+        let current = live.load();
+        // Secrets and keys are each node's own and not part of the revision, but they apply.
+        if snapshot.revision == current.revision && snapshot.config == current.config {
             live.clear_failure();
             return self.report(ReloadResult::Unchanged, &diagnostics);
         }
-        let needs_restart = restart_only(&live.load(), &snapshot);
         live.swap(snapshot, Timestamp::now());
         let ended_streams = self.pipeline.settle();
-        Report { needs_restart, ended_streams, ..self.report(ReloadResult::Applied, &diagnostics) }
+        Report { ended_streams, ..self.report(ReloadResult::Applied, &diagnostics) }
     }
 
     fn keep(&self, failure: String) -> Report {
@@ -173,26 +185,35 @@ impl Reloader {
     }
 
     fn report(&self, result: ReloadResult, diagnostics: &Diagnostics) -> Report {
+        let snapshot = self.pipeline.live.load();
         Report {
             result,
-            revision: self.pipeline.live.revision(),
+            revision: snapshot.revision,
             diagnostics: if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() },
-            needs_restart: Vec::new(),
+            needs_restart: self.started.differing(&snapshot.config),
             ended_streams: 0,
         }
     }
 }
 
-/// Sections that are read at start only, and differ.
-fn restart_only(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
-    let mut changed = Vec::new();
-    if old.config.server != new.config.server {
-        changed.push("[server]");
+impl Started {
+    fn with(config: &Config) -> Self {
+        Self { server: config.server.clone(), broker: config.broker.clone() }
     }
-    if old.config.broker != new.config.broker {
-        changed.push("[broker]");
+
+    /// Where the admin listener would be open to anyone under `config`: its policy applies at once, its address does
+    /// not.
+    fn admin_opened_by(&self, config: &Config) -> Option<SocketAddr> {
+        let address = self.server.admin;
+        (!address.ip().is_loopback() && config.server.admin_policy.is_none()).then_some(address)
     }
-    changed
+
+    /// The sections of `config` that would take a restart.
+    fn differing(&self, config: &Config) -> Vec<&'static str> {
+        let server = Server { admin_policy: self.server.admin_policy.clone(), ..config.server.clone() };
+        let sections = [("[server]", self.server != server), ("[broker]", self.broker != config.broker)];
+        sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
 }
 
 fn log(report: &Report) {
@@ -208,5 +229,61 @@ fn log(report: &Report) {
     }
     for section in &report.needs_restart {
         tracing::warn!("{section} changed and applies after a restart");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::Broker;
+    use crate::hub::{Hub, HubSettings};
+    use crate::snapshot::Live;
+    use crate::stream::{Inlet, RingBounds};
+    use crate::telemetry::Metrics;
+
+    const TEXT: &str = "unmatched = 'drop'\nallow_empty = true\n";
+
+    fn pipeline(compiled: Compiled) -> Arc<Pipeline> {
+        let snapshot = compiled.snapshot.unwrap();
+        let config = snapshot.config.clone();
+        let metrics = Arc::new(Metrics::new([]).unwrap());
+        let settings = HubSettings {
+            shards: 1,
+            ring: RingBounds { records: 1, bytes: 1 },
+            heartbeat: config.server.heartbeat,
+            stall_timeout: config.server.stall_timeout,
+            max_streams_per_principal: 1,
+        };
+        let hub = Arc::new(Hub::new(settings, Arc::clone(&metrics)));
+        let broker = Arc::new(Broker::new(&config.broker, Arc::clone(&hub) as Arc<dyn Inlet>).unwrap());
+        let live = Arc::new(Live::new(snapshot, Timestamp::now()));
+        Arc::new(Pipeline::new(live, hub, broker, metrics, &config.server))
+    }
+
+    #[tokio::test]
+    async fn an_edit_between_the_first_load_and_the_watcher_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fanfare.toml");
+        fs::write(&path, TEXT).unwrap();
+        let compiled = load_and_compile(&path);
+        let inputs = compiled.inputs.clone();
+        let pipeline = pipeline(compiled);
+        let first = pipeline.live.revision();
+        fs::write(&path, format!("{TEXT}[policies.a]\nallow = [{{ anyone = true }}]\n")).unwrap();
+        let (reloader, _handle) = Reloader::new(path, inputs, Arc::clone(&pipeline));
+        let applied = async {
+            while pipeline.live.revision() == first {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // Well before the poll would find it.
+        let in_time = tokio::time::timeout(Watcher::POLL / 2, applied);
+        tokio::select! {
+            () = reloader.run(CancellationToken::new()) => panic!("it runs until it is stopped"),
+            applied = in_time => applied.unwrap(),
+        }
     }
 }

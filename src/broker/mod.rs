@@ -2,6 +2,23 @@
 //!
 //! What it receives it hands to an [`Inlet`]; what it keeps is read through [`History`]. A message is stored
 //! before it is delivered, so whatever a receiver misses can be read, and a receiver is told when it may have.
+//!
+//! # How long history is kept
+//!
+//! At most `size` records a stream, and none that is older than `ttl`, counted from its own publish. What is too old is
+//! not read even if it is still there, and is told as trimmed. Both bounds are those that the last publish to the channel
+//! brought along: the broker does not know the configuration, so a change of it holds from the next publish on.
+//!
+//! # Idempotency keys
+//!
+//! The first publish with a key binds it to its body, its id and its channels, before it is stored anywhere. Another
+//! body is refused then, whichever channels it goes to, and is stored in none. The same body is stored under the first
+//! id in those of the first channels that lack it: in none when the first publish ended well, in the rest when it was
+//! cut half-way. The channels are those of the first publish even when the rules have changed since: a repeat asks
+//! for what was begun, and two nodes of two revisions must not each send it their own way.
+//!
+//! A key stays bound to its body also when that publish failed, until it is forgotten: a repeat of it may be under way
+//! on another node, so nobody can tell when it would be safe to let go.
 
 mod memory;
 mod redis;
@@ -23,6 +40,7 @@ use crate::auth::Permit;
 use crate::config::{self, Retention};
 use crate::notification::ChannelName;
 use crate::stream::{History, HistoryUnavailable, Inlet, Lane, Message, Position, ReadFuture};
+use crate::telemetry::Metrics;
 
 /// One message for one channel.
 #[derive(Debug, Clone)]
@@ -64,22 +82,23 @@ pub struct Published {
     pub lane: Lane,
     /// Its place in the stream.
     pub position: Position,
-    /// The id of the notification that was stored first, when this one repeats it.
-    pub duplicate_of: Option<Uuid>,
+    /// The id that its notification has there: that of the first publish with the same idempotency key.
+    pub id: Uuid,
+    /// Whether an earlier publish with the same idempotency key had stored it.
+    pub duplicate: bool,
 }
 
 /// Why a publish did not end with positions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishFailed {
-    /// Nothing was stored, in any channel.
+    /// This try stored nothing, in any channel.
     #[error("the broker did not accept it: {0}")]
     NotAccepted(String),
     /// It may or may not be stored, or only in some of its channels; a retry with the same idempotency key is safe
     /// and completes it.
     #[error("the broker did not answer within {0:?}")]
     UnknownOutcome(Duration),
-    /// The idempotency key was used with another body. Keys are kept per channel, so a channel that had not seen
-    /// this one may have got the message.
+    /// The idempotency key was used with another body. Nothing was stored.
     #[error("the idempotency key was used with another body")]
     KeyReused,
 }
@@ -94,7 +113,7 @@ pub struct Unavailable(pub String);
 pub struct LaneInfo {
     /// Its newest position.
     pub top: Position,
-    /// How many records are kept.
+    /// How many records are kept. In Redis some that are too old to be read may be among them.
     pub length: u64,
 }
 
@@ -120,6 +139,14 @@ impl Broker {
         Ok(Self::Redis(Arc::new(Redis::new(config, inlet)?)))
     }
 
+    /// Counts in `metrics` each connection that has to be made again.
+    pub fn count_in(&self, metrics: &Arc<Metrics>) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Redis(redis) => redis.count_in(metrics),
+        }
+    }
+
     /// Keeps connections up and history within its bounds until `shutdown`. Whoever owns the broker runs it once.
     pub async fn run(&self, shutdown: CancellationToken) {
         match self {
@@ -128,18 +155,29 @@ impl Broker {
         }
     }
 
-    /// Stores each message of the batch in its channel, and says where, in the batch's order.
+    /// Stores each message of the batch in its channel, and says where, in the batch's order. A repeat is stored
+    /// where the first publish with its key was to go: `readdress` gives the message of that id for such a channel.
     ///
     /// # Errors
     /// [`PublishFailed`], whose variants say what is known of the batch.
-    pub async fn publish(&self, _permit: &Permit, batch: Batch) -> Result<Vec<Published>, PublishFailed> {
-        self.store(batch).await
+    pub async fn publish(
+        &self,
+        _permit: &Permit,
+        batch: Batch,
+        readdress: impl Fn(Uuid, ChannelName) -> Outgoing,
+    ) -> Result<Vec<Published>, PublishFailed> {
+        self.store(batch, readdress).await
     }
 
-    async fn store(&self, batch: Batch) -> Result<Vec<Published>, PublishFailed> {
+    async fn store(
+        &self,
+        batch: Batch,
+        readdress: impl Fn(Uuid, ChannelName) -> Outgoing,
+    ) -> Result<Vec<Published>, PublishFailed> {
         match self {
+            // What it has begun it ends at once, so a repeat finds nothing to complete.
             Self::Memory(memory) => memory.store(&batch, Instant::now()),
-            Self::Redis(redis) => redis.store(&batch).await,
+            Self::Redis(redis) => redis.store(batch, readdress).await,
         }
     }
 

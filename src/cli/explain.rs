@@ -1,5 +1,6 @@
 //! `fanfare explain`.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{ConfigArgs, print, read_input};
+use super::{ConfigArgs, faulty, print, read_input};
 use crate::notification::{Draft, Notification, Violation};
 use crate::reload::load_and_compile;
 use crate::snapshot;
@@ -30,7 +31,12 @@ pub(super) struct ExplainArgs {
 /// Decides as the server would, and prints every rule that was tried.
 pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let compiled = load_and_compile(&args.config.config);
-    let Some(snapshot) = compiled.snapshot else { bail!("the configuration has errors\n{}", compiled.diagnostics) };
+    if compiled.failing.is_some() {
+        // Who explains often wants to know why.
+        let warning = "warning: the configuration fails its own tests, so a server would not take it";
+        writeln!(io::stderr(), "{warning}\n{}", compiled.diagnostics)?;
+    }
+    let Some(snapshot) = compiled.snapshot.or(compiled.failing) else { return Err(faulty(&compiled.diagnostics)) };
     let now = args.at.unwrap_or_else(Timestamp::now);
     let draft = Draft::parse(&read_input(&args.notification)?);
     let draft = match draft.and_then(|draft| snapshot.schemas.validate(draft)) {

@@ -14,9 +14,10 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Diagnostics;
 use crate::telemetry::{self, Format};
 
 /// Routes notifications to browsers: rules in TOML, filters in Rhai, streams over Server-Sent Events.
@@ -71,7 +72,7 @@ impl Cli {
         };
         done.unwrap_or_else(|error| {
             // Standard error may be closed; the exit status says it as well.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "error: {}", format!("{error:#}").trim_end());
             ExitCode::FAILURE
         })
     }
@@ -81,6 +82,11 @@ fn with_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyh
     let _logging = telemetry::init(Format::detect())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(command)
+}
+
+/// The error of a command that needs a configuration without errors.
+fn faulty(diagnostics: &Diagnostics) -> anyhow::Error {
+    anyhow!("the configuration has errors\n{diagnostics}")
 }
 
 /// Prints to standard output. A reader that went away, as `head` does, is not an error of ours.

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{ConfigArgs, print};
+use super::{ConfigArgs, faulty, print};
 use crate::auth::mint;
 use crate::config::{self, Config, Issuer, Verifier};
 use crate::notification::{InvalidDuration, parse_duration};
@@ -44,7 +44,7 @@ fn parse_ttl(text: &str) -> Result<Duration, InvalidDuration> {
 /// Prints a token.
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let loaded = config::load(&args.config.config);
-    let Some(config) = loaded.config else { bail!("the configuration has errors\n{}", loaded.diagnostics) };
+    let Some(config) = loaded.config else { return Err(faulty(&loaded.diagnostics)) };
     let issuer = issuer(&config, args.issuer.as_deref())?;
     let claims: Map<String, Value> = args.claims.iter().cloned().collect();
     let token = mint(issuer, &args.sub, claims, args.ttl, Timestamp::now())?;

@@ -1,10 +1,10 @@
 //! What the lowering of all files shares: findings, inputs, and who declared what.
 
 use std::cell::{Ref, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Diagnostic, Diagnostics, Source, Span};
+use super::{Diagnostic, Diagnostics, Inputs, Source, Span};
 
 /// A key that a table was asked for, and the table as messages name it.
 pub(super) type Asked = (&'static str, &'static str);
@@ -13,7 +13,7 @@ pub(super) type Asked = (&'static str, &'static str);
 #[derive(Debug, Default)]
 pub(super) struct Context {
     diagnostics: RefCell<Diagnostics>,
-    inputs: RefCell<BTreeSet<PathBuf>>,
+    inputs: RefCell<Inputs>,
     declared: RefCell<BTreeMap<String, Span>>,
     asked: RefCell<BTreeMap<Asked, Option<Span>>>,
 }
@@ -40,9 +40,9 @@ impl Context {
         sources.get(file).and_then(|source: &Source| source.path.parent()).map(Path::to_path_buf).unwrap_or_default()
     }
 
-    /// Notes a file or folder that the configuration depends on.
+    /// Notes a file or folder that the configuration depends on, before it is read.
     pub(super) fn add_input(&self, path: PathBuf) {
-        self.inputs.borrow_mut().insert(path);
+        self.inputs.borrow_mut().add(path);
     }
 
     /// Notes that `what` is declared, as messages name it, and reports the second time.
@@ -62,7 +62,7 @@ impl Context {
     }
 
     /// Everything gathered.
-    pub(super) fn into_parts(self) -> (Diagnostics, Vec<PathBuf>, BTreeMap<Asked, Option<Span>>) {
-        (self.diagnostics.into_inner(), self.inputs.into_inner().into_iter().collect(), self.asked.into_inner())
+    pub(super) fn into_parts(self) -> (Diagnostics, Inputs, BTreeMap<Asked, Option<Span>>) {
+        (self.diagnostics.into_inner(), self.inputs.into_inner(), self.asked.into_inner())
     }
 }

@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::context::{Asked, Context};
-use super::fingerprint::{Fingerprint, update};
+use super::inputs::update;
 use super::lower::Parts;
 use super::source::shown;
 use super::table::{Item, Table, span};
-use super::{Config, Diagnostic, Diagnostics, Span, files};
+use super::{Config, Diagnostic, Diagnostics, Hash, Inputs, Span, files};
 
 /// Most bytes in one configuration file.
 const MAX_CONFIG_FILE: u64 = 4 * 1024 * 1024;
@@ -27,11 +27,11 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// What was found, and the sources.
     pub diagnostics: Diagnostics,
-    /// Every file that was read, or was to be read, and every folder that was searched: what to watch, and to take
-    /// the fingerprint of. Schemas and scripts are added by who compiles them.
-    pub inputs: Vec<PathBuf>,
+    /// Every file that was read, or was to be read, and every folder that was searched: what to watch, and to compare
+    /// with. Schemas and scripts are added by who compiles them.
+    pub inputs: Inputs,
     /// The content of all configuration files: the same on every node, wherever the files are kept.
-    pub hash: Fingerprint,
+    pub hash: Hash,
 }
 
 /// Loads the configuration whose main file is at `path`. Never stops at the first fault.
@@ -159,6 +159,8 @@ impl Loader {
             return None;
         }
         if !is_pattern(name) {
+            // Also one that is missing: it may be saved a moment after the file that names it.
+            self.cx.add_input(path.clone());
             if path.is_file() {
                 return Some(vec![path]);
             }

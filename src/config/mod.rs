@@ -8,7 +8,7 @@ mod context;
 mod defaults;
 mod diagnostic;
 mod files;
-mod fingerprint;
+mod inputs;
 mod load;
 mod lower;
 mod render;
@@ -21,7 +21,7 @@ mod watch;
 
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use fingerprint::{Fingerprint, fingerprint, stable_fingerprint};
+pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load};
 pub use render::Colour;
 pub use secret::Secret;

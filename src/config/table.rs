@@ -137,7 +137,9 @@ impl<'a> Table<'a> {
     }
 
     fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.entries.get_key_value(key).map(|(key, value)| member(self.cx, self.span.file, key, value))
     }
 

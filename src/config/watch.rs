@@ -9,6 +9,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::Inputs;
+
 /// Without events for this long, a burst of them is over.
 const QUIET: Duration = Duration::from_millis(250);
 /// A burst that does not end is told after this long all the same.
@@ -19,7 +21,7 @@ const MOST_LINKS: usize = 40;
 /// Watches the folders of a set of input files.
 ///
 /// Folders and not files, as an editor and a ConfigMap put a new file in the place of the old one, and a watch
-/// stays with the old. What it tells is only a hint: the caller compares fingerprints. Where no events come, as on
+/// stays with the old. What it tells is only a hint: the caller compares contents. Where no events come, as on
 /// network file systems and single-file mounts, the poll alone finds the change.
 pub struct Watcher {
     events: Option<RecommendedWatcher>,
@@ -65,9 +67,14 @@ impl Watcher {
     }
 
     /// Watches these inputs from now on, and no others.
-    pub fn watch(&mut self, inputs: &[PathBuf]) {
-        self.inputs = inputs.to_vec();
+    pub fn watch(&mut self, inputs: &Inputs) {
+        self.inputs = inputs.paths().cloned().collect();
         self.rearm();
+    }
+
+    /// Makes the next [`Watcher::changed`] return as after an event. What changed before the watch began brings none.
+    pub fn hint(&self) {
+        self.hint.notify_one();
     }
 
     /// Waits until the inputs may have changed: a burst of events is over, or the poll interval is. It may be
@@ -186,7 +193,7 @@ mod tests {
 
     fn watched(input: &Path) -> Watcher {
         let mut watcher = Watcher::new(NEVER);
-        watcher.watch(&[input.to_path_buf()]);
+        watcher.watch(&Inputs::of([&input.to_path_buf()]));
         watcher
     }
 

@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
-use crate::config::{EventName, Server, Shed};
+use crate::config::{EventName, Retention, Server, Shed};
 use crate::hub::{Hello, Hub, Listening, Reader, Start, Subscription};
 use crate::limits::{KeyFields, RateLimiter, Remaining};
 use crate::notification::{ChannelName, Draft, Name, Notification};
 use crate::plugins::Breakers;
+use crate::routing::ChannelSpec;
 use crate::snapshot::{Decision, Delivery, Live, Snapshot, evaluate};
 use crate::stream::{History, MAX_CHANNELS, Message};
 use crate::telemetry::Metrics;
@@ -95,6 +96,7 @@ impl Pipeline {
     /// A pipeline under the snapshot in force.
     #[must_use]
     pub fn new(live: Arc<Live>, hub: Arc<Hub>, broker: Arc<Broker>, metrics: Arc<Metrics>, server: &Server) -> Self {
+        broker.count_in(&metrics);
         Self {
             live,
             hub,
@@ -141,7 +143,8 @@ impl Pipeline {
         let mut receipt = Receipt::new(&notification, snapshot.revision, &decision, remaining);
         if submission.mode == Mode::Publish && !decision.deliveries.is_empty() {
             let key = submission.idempotency_key.map(|key| idempotency(&producer, key, submission.body));
-            receipt.record(self.send(&permit, &notification, decision, key).await?, self.broker.durability());
+            let published = self.send(&permit, &snapshot, &notification, decision, key).await?;
+            receipt.record(published, self.broker.durability());
         }
         Ok(receipt)
     }
@@ -183,6 +186,7 @@ impl Pipeline {
     async fn send(
         &self,
         permit: &Permit,
+        snapshot: &Snapshot,
         notification: &Notification,
         decision: Decision,
         key: Option<IdempotencyKey>,
@@ -192,9 +196,15 @@ impl Pipeline {
             Some(key) => Some(self.in_flight.enter(key.digest).ok_or(PublishError::InFlight)?),
             None => None,
         };
-        let messages = decision.deliveries.into_iter().map(|delivery| outgoing(notification, delivery)).collect();
+        let message = |Delivery { channel, spec }| outgoing(notification, channel, Some(&spec));
+        let messages = decision.deliveries.into_iter().map(message).collect();
         let batch = Batch { id: notification.id, key, messages };
-        self.broker.publish(permit, batch).await.map_err(PublishError::from)
+        // A repeat goes where the first went, and is the same notification there.
+        let readdress = |id, channel: ChannelName| {
+            let spec = snapshot.channels.find(&channel).map(|(spec, _)| Arc::clone(spec));
+            outgoing(&Notification { id, ..notification.clone() }, channel, spec.as_deref())
+        };
+        self.broker.publish(permit, batch, readdress).await.map_err(PublishError::from)
     }
 
     /// Attaches a subscriber: authorize each channel, open it, register with the hub, and only then decide where it
@@ -345,16 +355,18 @@ fn requested(snapshot: &Snapshot, subscriber: &Principal, named: &[String]) -> R
     }
 }
 
-fn outgoing(notification: &Notification, Delivery { channel, spec }: Delivery) -> Outgoing {
+/// What goes to a channel. One without `spec` is declared no more: nobody can listen to it.
+fn outgoing(notification: &Notification, channel: ChannelName, spec: Option<&ChannelSpec>) -> Outgoing {
     let draft = &notification.draft;
     let message = Message {
         priority: draft.priority,
         expires_ms: notification.expires_at().and_then(|at| u64::try_from(at.as_millisecond()).ok()),
         collapse_key: draft.collapse_key.as_deref().map(Box::from),
-        event: (spec.event == EventName::Type).then(|| draft.type_name.as_str().into()),
+        event: spec.is_some_and(|spec| spec.event == EventName::Type).then(|| draft.type_name.as_str().into()),
         json: notification.to_json(&channel).into(),
     };
-    Outgoing { channel, retention: spec.retention, message }
+    let retention = spec.map_or_else(Retention::default, |spec| spec.retention);
+    Outgoing { channel, retention, message }
 }
 
 /// Keys of different producers never meet: who it is goes into the digest, with its length, so that no other pair

@@ -65,11 +65,10 @@ impl Receipt {
     /// Takes in what the broker stored. It is a duplicate when every channel had it already.
     pub(super) fn record(&mut self, published: Vec<Published>, durability: &'static str) {
         self.durability = Some(durability);
-        let first = published.iter().find_map(|one| one.duplicate_of);
-        if published.iter().all(|one| one.duplicate_of.is_some()) {
+        if published.iter().all(|one| one.duplicate) {
             self.reason = Reason::Duplicate;
         }
-        self.id = first.unwrap_or(self.id);
+        self.id = published.first().map_or(self.id, |one| one.id);
         let sent = |one: Published| Sent { channel: one.channel, lane: one.lane, position: Some(one.position) };
         self.channels = published.into_iter().map(sent).collect();
     }

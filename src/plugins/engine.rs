@@ -4,10 +4,14 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, Package,
 };
-use rhai::{AST, Dynamic, Engine, OptimizationLevel, Scope};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, Scope, ScriptFuncDef};
 
 use super::{budget, library, view};
 
+/// What a script's `fn filter(n)` is called once it is compiled. Under its own name it would hide the `filter` of arrays
+/// and maps, as a script's function comes before the engine's: `n.tags.filter(|tag| ...)` would call it again, for ever.
+/// No script can say this name.
+pub(super) const ENTRY: &str = "fn filter";
 /// Most elements of an array, nested ones included.
 pub(super) const MAX_ARRAY: usize = 1_000;
 /// Most entries of a map, nested ones included.
@@ -91,13 +95,28 @@ pub(super) fn compile(engine: &Engine, script: &str) -> Result<AST, String> {
     let mut names = Scope::new();
     names.push("params", ()).push("ctx", ());
     let ast = engine.compile_with_scope(&names, script).map_err(|error| lower_first(&error.to_string()))?;
-    let arities: Vec<_> = ast.iter_functions().filter(|f| f.name == "filter").map(|f| f.params.len()).collect();
+    // One for a type, `fn array.filter(f)`, is another function.
+    let entries = ast.iter_functions().filter(|function| function.name == "filter" && function.this_type.is_none());
+    let arities: Vec<_> = entries.map(|function| function.params.len()).collect();
     match arities[..] {
-        [1] => Ok(ast.clone_functions_only()),
+        [1] => Ok(with_entry_renamed(&ast)),
         [] => Err("there is no `fn filter(n)`".into()),
         [arity] => Err(format!("`fn filter` takes {arity} parameters, not the notification alone")),
         _ => Err("`fn filter` is declared more than once".into()),
     }
+}
+
+/// The functions of a script, with `fn filter(n)` as [`ENTRY`].
+fn with_entry_renamed(ast: &AST) -> AST {
+    let mut functions = Module::new();
+    for (.., function) in ast.shared_lib().iter_script_fn_info() {
+        let mut function = ScriptFuncDef::clone(function);
+        if function.name == "filter" && function.this_type.is_none() {
+            function.name = ENTRY.into();
+        }
+        functions.set_script_fn(function);
+    }
+    AST::new_from_module(functions)
 }
 
 /// Messages are lower case; rhai's start upper case.

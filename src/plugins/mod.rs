@@ -196,7 +196,7 @@ impl Plugin {
         let constants = engine::Constants { params: View::params(&self.params), ctx: Context { now } };
         let options = CallFnOptions::new().eval_ast(false).with_tag(constants);
         let argument = View::notification(notification);
-        match self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, "filter", (argument,)) {
+        match self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, engine::ENTRY, (argument,)) {
             Ok(returned) => self.verdict(returned),
             Err(error) => Verdict::Failed(Failure::Script(error.to_string().chars().take(MAX_MESSAGE).collect())),
         }

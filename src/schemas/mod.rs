@@ -1,8 +1,10 @@
 //! What a notification of each type must look like: one JSON Schema (2020-12) per type, compiled once.
 //!
 //! A schema describes the whole notification as published, `priority` filled in. Nothing is ever fetched, formats are
-//! asserted, and patterns run in linear time, so that no schema can make validation slow or reach out.
+//! asserted, and patterns run in linear time, so that no schema can reach out; `cost` keeps it
+//! from being exponential.
 
+mod cost;
 mod field;
 
 pub use field::{Field, FieldKind, JsonType};
@@ -21,6 +23,10 @@ use crate::notification::{Draft, TypeName, Violation};
 const MAX_VIOLATIONS: usize = 32;
 /// Most memory of one compiled pattern.
 const MAX_PATTERN: usize = 1 << 20;
+/// What is right instead of a schema that is too costly.
+const COSTLY: &str = "refer once, beside `allOf`, `anyOf` or `oneOf`, to what their branches have in common";
+/// What is right instead of any other reference.
+const LOCAL: &str = "only references within the file, such as `#/$defs/name`";
 /// The only dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -86,6 +92,8 @@ impl Schema {
         if let Some(dialect) = source.get("$schema").filter(|&dialect| dialect != DIALECT) {
             return Err(fault(format!("is written in {dialect}")).help(format!("the dialect is \"{DIALECT}\"")));
         }
+        // Before anything is built: a validator of an exponential schema can be as large as it is slow.
+        let unknown = cost::check(&source).map_err(|costly| fault(costly.to_string()).help(COSTLY))?;
         let built = jsonschema::options()
             .with_draft(Dialect::Draft202012)
             .should_validate_formats(true)
@@ -94,7 +102,10 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN))
             .build(&source);
         match built {
-            Ok(validator) => Ok(Self { validator, source }),
+            Ok(validator) => match unknown.first() {
+                None => Ok(Self { validator, source }),
+                Some(reference) => Err(fault(format!("refers to `{reference}`, which is not followed")).help(LOCAL)),
+            },
             Err(error) => {
                 let place = format!("#{}", error.instance_path());
                 let finding = fault(format!("is not a schema at `{place}`: {error}"));
@@ -136,7 +147,7 @@ fn describe(error: &ValidationError<'_>) -> Vec<Violation> {
 /// Why a schema may have been refused that is valid elsewhere.
 fn hint(error: &ValidationError<'_>) -> Option<&'static str> {
     match error.kind() {
-        ValidationErrorKind::Referencing(_) => Some("only references within the file, such as `#/$defs/name`"),
+        ValidationErrorKind::Referencing(_) => Some(LOCAL),
         ValidationErrorKind::Format { format } if format == "regex" => {
             Some("patterns run in linear time: no look-around, no back-references, and of moderate size")
         }
@@ -228,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn an_exponential_schema_is_refused_before_it_is_built() {
+        let pair = |next: usize| json!({"$ref": format!("#/$defs/l{next}")});
+        let mut schema = json!({"properties": {"data": pair(0)}, "$defs": {"l30": {"type": "object"}}});
+        for level in 0..30 {
+            schema["$defs"][format!("l{level}")] = json!({"anyOf": [pair(level + 1), {"allOf": [pair(level + 1)]}]});
+        }
+        let finding = refused(&schema.to_string());
+        let told = "schema `a.json` is too costly: `/data` can meet more than 1000 subschemas, \
+                    `$ref` to `#/$defs/l30` alone 1073741824 times";
+        assert_eq!((finding.message.as_str(), finding.help.as_deref()), (told, Some(COSTLY)));
+    }
+
+    #[test]
+    fn a_reference_that_is_not_counted_is_refused() {
+        let finding = refused(&json!({"properties": {"data": {"$ref": DIALECT}}}).to_string());
+        assert!(finding.message.ends_with("2020-12/schema`, which is not followed"), "{}", finding.message);
+        assert_eq!(finding.help.as_deref(), Some(LOCAL));
+    }
+
+    #[test]
     fn patterns_are_linear_and_of_moderate_size() {
         for pattern in ["(?=a)", r"(a)\1", "(?<!a)b", "((((a{99}){99}){99}){99})"] {
             let help = refused(&json!({"properties": {"title": {"pattern": pattern}}}).to_string()).help;
@@ -244,6 +275,6 @@ mod tests {
             "$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}, "n": {"type": "integer"}}}}});
         let told = violations(tree, json!({"data": {"next": {"next": {"n": "x"}}}}));
         assert_eq!(told[0].0, "/data/next/next/n");
-        assert_eq!(violations(json!({"$ref": "#"}), json!({})), []);
+        assert!(refused(r##"{"$ref": "#"}"##).message.ends_with("`$ref` to `#` leads back to itself"));
     }
 }

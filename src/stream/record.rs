@@ -54,10 +54,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// Where a reader stands after this page: at its last record, or, when nothing follows, at the top.
+    /// Where a reader stands after this page: at its last record, or, without any, where the gap ends, or else at the
+    /// top. What is missing for another reason than the gap's begins a page of its own.
     #[must_use]
     pub fn end(&self) -> Position {
-        let seq = self.records.last().map_or(self.top.seq, |record| record.seq);
+        let after_gap = || self.gap.as_ref()?.range.map(|(_, to)| to.min(self.top.seq));
+        let seq = self.records.last().map(|record| record.seq).or_else(after_gap).unwrap_or(self.top.seq);
         Position::new(self.top.epoch, seq)
     }
 }
@@ -76,6 +78,8 @@ pub struct Gap {
 pub enum GapReason {
     /// History was cut by its size or age.
     Trimmed,
+    /// It is there, but this server cannot read it: a later release wrote it, or it is damaged.
+    Unreadable,
     /// The history that the position counts in is gone: flushed, evicted, or lost with its node.
     UnknownEpoch,
     /// A failover undid records that the reader had seen; the numbers after them were issued again.
@@ -90,6 +94,7 @@ impl GapReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trimmed => "trimmed",
+            Self::Unreadable => "unreadable",
             Self::UnknownEpoch => "unknown_epoch",
             Self::Diverged => "diverged",
             Self::Lagged => "lagged",

@@ -82,9 +82,9 @@ impl Ring {
     /// Takes a page read from history after [`Ring::head`], and goes on from its end.
     pub fn fill(&mut self, page: Page) {
         let head = self.head();
-        let first = page.records.first().map_or(page.top.seq + 1, |record| record.seq);
-        let continues = page.gap.is_none() && (page.records.is_empty() || first == head.seq + 1);
-        let start = Position::new(page.top.epoch, first.saturating_sub(1));
+        let before = page.records.first().map_or(page.end().seq, |first| first.seq.saturating_sub(1));
+        let continues = page.gap.is_none() && (page.records.is_empty() || before == head.seq);
+        let start = Position::new(page.top.epoch, before);
         if !continues {
             *self = Self::new(self.bounds, start);
         } else if head.epoch != page.top.epoch {
@@ -227,6 +227,16 @@ mod tests {
         assert_eq!(ring.append(publication(2, 3)), Append::Hole);
         ring.fill(page(1, 3..=4, None));
         assert_eq!(drain(&ring, at(1, 2)), [3, 4]);
+    }
+
+    #[test]
+    fn a_page_that_ends_in_a_gap_is_gone_on_from_there() {
+        let mut ring = Ring::new(BOUNDS, at(1, 2));
+        let gap = Gap { reason: GapReason::Unreadable, range: Some((3, 4)) };
+        ring.fill(Page { gap: Some(gap), records: Vec::new(), top: at(1, 6) });
+        assert_eq!((ring.head(), ring.pull(at(1, 2))), (at(1, 4), Pull::Passed));
+        ring.fill(page(1, 5..=6, None));
+        assert_eq!(drain(&ring, at(1, 4)), [5, 6]);
     }
 
     #[test]

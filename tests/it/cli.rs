@@ -98,6 +98,59 @@ fn explain_shows_every_rule_that_was_tried() {
 }
 
 #[test]
+fn explain_shows_why_a_test_of_the_configuration_fails_and_serve_refuses() {
+    let test = "[[tests]]\nname = \"all orders reach c8\"\ngiven = { type = \"order.updated\", userId = \"c7\", \
+         data = { order_id = \"1\", status = \"paid\", seller_team_id = \"t2\", total_cents = 1 } }\n\
+         expect = { channels = [\"user.c8\"] }";
+    let scenario = Scenario::shop().with(test);
+    let config = scenario.path();
+    let config = config.to_str().unwrap();
+    let explained = run_with_input(fanfare(&["explain", "-", "--config", config]), &order("c7", 1).to_string());
+    assert!(explained.status.success(), "{}", err(&explained));
+    assert!(out(&explained).contains("user.c7"), "{}", out(&explained));
+    assert!(err(&explained).starts_with("warning: the configuration fails its own tests"), "{}", err(&explained));
+    assert!(err(&explained).contains("all orders reach c8"), "{}", err(&explained));
+    assert_eq!(run(&["serve", "--config", config]).status.code(), Some(1));
+    // What would not even compile is explained by its diagnostics alone.
+    scenario.append("[broken]");
+    let refused = run_with_input(fanfare(&["explain", "-", "--config", config]), &order("c7", 1).to_string());
+    assert_eq!((refused.status.code(), out(&refused)), (Some(1), ""));
+}
+
+#[test]
+fn every_command_says_once_that_it_failed() {
+    let scenario = Scenario::shop().with("[broken]");
+    let broken = scenario.path();
+    let broken = broken.to_str().unwrap();
+    let notification = scenario.file("notification.json");
+    std::fs::write(&notification, order("c7", 1).to_string()).unwrap();
+    let notification = notification.to_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["serve"],
+        &["check"],
+        &["explain", notification],
+        &["publish", notification],
+        &["subscribe"],
+        &["token", "--sub", "c7"],
+    ];
+    for command in commands {
+        for (config, told) in [(broken, "unknown key `broken`"), ("/nowhere/fanfare.toml", "/nowhere/fanfare.toml")] {
+            let failed = run(&[command, &["--config", config]].concat());
+            assert_eq!((failed.status.code(), out(&failed)), (Some(1), ""), "{command:?}: {}", err(&failed));
+            assert!(
+                err(&failed).starts_with("error: ") && err(&failed).contains(told),
+                "{command:?}: {}",
+                err(&failed)
+            );
+            assert!(!err(&failed).contains("error: error:"), "{command:?}: {}", err(&failed));
+            assert!(!err(&failed).ends_with("\n\n"), "{command:?}: {}", err(&failed));
+        }
+        let misused = run(&[command, &["--no-such-option"]].concat());
+        assert_eq!((misused.status.code(), out(&misused)), (Some(2), ""), "{command:?}: {}", err(&misused));
+    }
+}
+
+#[test]
 fn a_new_key_comes_with_its_hash() {
     let made = run(&["key", "orders-service"]);
     assert!(made.status.success());

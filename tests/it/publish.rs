@@ -292,6 +292,31 @@ async fn the_same_key_and_body_is_published_once() {
 }
 
 #[tokio::test]
+async fn another_body_under_a_key_reaches_no_channel() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut operator = server.subscribe("ops.all").await;
+    server.publish_once("a", order("c7", 1)).await.accepted();
+    server.publish_once("a", alert("c8", "refused")).await.refused(422, "idempotency_key_reused");
+    server.publish(alert("c8", "live")).await.accepted();
+    assert_eq!(operator.next_notification().await["title"], "live");
+}
+
+#[tokio::test]
+async fn a_repeat_after_the_rules_have_changed_goes_where_the_first_went() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut team = server.subscribe("team.t2").await;
+    let first = server.publish_once("a", order("c7", 1)).await.accepted();
+    let to = |channel| format!("when = {{ type = \"order.updated\" }}\nto = [\"{channel}\"]");
+    server.scenario.edit(&to("user.{userId}"), &to("team.{data.seller_team_id}"));
+    assert_eq!(server.reload().await.ok()["result"], "applied");
+    let again = server.publish_once("a", order("c7", 1)).await.accepted();
+    assert_eq!((&again["duplicate"], &again["id"]), (&json!(true), &first["id"]));
+    assert_eq!(again["channels"], first["channels"]);
+    server.publish_once("b", order("c7", 2)).await.accepted();
+    assert_eq!(team.next_order().await, "2");
+}
+
+#[tokio::test]
 async fn of_publishes_with_one_key_at_the_same_time_exactly_one_is_delivered() {
     let server = TestServer::start(Scenario::shop()).await;
     let mut customer = server.subscribe("user.c7").await;

@@ -135,6 +135,10 @@ async fn of_one_key_on_two_nodes_exactly_one_is_delivered() {
         assert_eq!(reader.next_order().await, round.to_string());
     }
     b.publish_once("k0", order("c7", "other")).await.refused(422, "idempotency_key_reused");
+    let mut operator = a.subscribe("ops.all").await;
+    b.publish_once("k0", alert("c7", "other")).await.refused(422, "idempotency_key_reused");
+    b.publish_once("k-live", alert("c7", "live")).await.accepted();
+    assert_eq!(operator.next_notification().await["title"], "live");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,6 +231,41 @@ async fn a_flushed_redis_is_told_to_readers_as_a_reset() {
         assert_eq!(order, "2");
         assert!(resets.contains(&"normal".to_owned()), "{resets:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_later_release_wrote_is_told_to_who_is_live_and_who_comes_back() {
+    let redis = Redis::start().await;
+    let [node, _] = nodes(&redis).await;
+    let mut live = node.subscribe("user.c7").await;
+    node.publish(order("c7", 1)).await.accepted();
+    assert_eq!(live.next_order().await, "1");
+    let cursor = node.resume("user.c7", live.cursor()).await.disconnect();
+    redis.run("XADD fanfare:{user.c7}:n 2-99999999999999 d \x02later").await;
+    redis.run("HSET fanfare:{user.c7}:m n 2").await;
+    node.publish(order("c7", 3)).await.accepted();
+    let mut back = node.resume("user.c7", &cursor).await;
+    let told = json!({ "channel": "user.c7", "lane": "normal", "reason": "unreadable", "from": 2, "to": 2 });
+    for reader in [&mut live, &mut back] {
+        assert_eq!(reader.next_event("gap").await.json(), told);
+        assert_eq!(reader.next_order().await, "3");
+    }
+    assert_eq!(node.metric("fanfare_gaps_total{reason=\"unreadable\"}").await, 2.0);
+}
+
+#[tokio::test]
+async fn each_connection_that_is_made_again_is_counted() {
+    let redis = Redis::start().await;
+    let [node, other] = nodes(&redis).await;
+    let count = async |node: &TestServer| node.metric("fanfare_broker_reconnects_total").await;
+    assert_eq!(count(&node).await, 0.0);
+    for (kind, least) in [("pubsub", 1.0), ("normal", 2.0), ("pubsub", 3.0)] {
+        redis.run(&format!("CLIENT KILL TYPE {kind}")).await;
+        for node in [&node, &other] {
+            eventually("it is made again", async || count(node).await >= least).await;
+        }
+    }
+    assert_eq!((count(&node).await, count(&other).await), (3.0, 3.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

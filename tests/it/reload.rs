@@ -116,6 +116,56 @@ async fn what_is_read_at_start_only_is_named() {
     server.publish(broadcast("error")).await.accepted();
 }
 
+/// The address applies at the next start, but the policy at once.
+#[tokio::test]
+async fn no_edit_opens_the_admin_listener() {
+    const POLICIES: &str =
+        "[policies.anybody]\nallow = [{ anyone = true }]\n[policies.guests]\nallow = [{ anyone = true }]";
+    let open = "admin = \"0.0.0.0:0\"\nadmin_policy = \"anybody\"";
+    let scenario = Scenario::shop().replace("admin = \"127.0.0.1:0\"", open);
+    let server = TestServer::start(scenario.with(POLICIES)).await;
+    server.scenario.edit("\"anybody\"", "\"guests\"");
+    assert_eq!(server.reload().await.ok()["needsRestart"], json!([]));
+    server.scenario.edit(&open.replace("anybody", "guests"), "admin = \"127.0.0.1:0\"");
+    let answer = server.reload().await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.contains("without `server.admin_policy` anyone could administer"), "{}", answer.text);
+}
+
+/// What the server was started with counts, and not what the last revision said.
+#[tokio::test]
+async fn what_is_read_at_start_only_is_named_until_it_is_changed_back() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let needs_restart = async || {
+        let report = server.reload().await.json();
+        (report["result"].as_str().unwrap().to_owned(), report["needsRestart"].clone())
+    };
+    server.scenario.edit("drain = \"1s\"", "drain = \"2s\"");
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[server]"])));
+    assert_eq!(needs_restart().await, ("unchanged".into(), json!(["[server]"])));
+    server.scenario.append(RULE);
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[server]"])));
+    server.scenario.edit("[broker]\n", "[broker]\nprefix = \"other\"\n");
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[server]", "[broker]"])));
+    server.scenario.edit("drain = \"2s\"", "drain = \"1s\"");
+    assert_eq!(needs_restart().await, ("applied".into(), json!(["[broker]"])));
+    server.scenario.edit("prefix = \"other\"\n", "");
+    server.scenario.append("[broken");
+    assert_eq!(needs_restart().await, ("failed".into(), json!(["[broker]"])), "the revision in force has it still");
+    server.scenario.edit("[broken", "");
+    assert_eq!(needs_restart().await, ("applied".into(), json!([])));
+}
+
+#[tokio::test]
+async fn a_key_whose_hash_is_replaced_is_refused_from_then_on() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let revision = server.publish(order("c7", 1)).await.accepted()["revision"].clone();
+    fs::write(server.scenario.file("orders-service.sha256"), "0".repeat(64)).unwrap();
+    let report = server.reload().await.ok();
+    assert_eq!((&report["result"], &report["revision"]), (&json!("applied"), &revision));
+    server.publish(order("c7", 2)).await.refused(401, "unauthenticated");
+}
+
 #[tokio::test]
 async fn no_publish_fails_while_revisions_change() {
     let server = TestServer::start(Scenario::shop().user_channel("history = { size = 1_000, ttl = \"1h\" }")).await;

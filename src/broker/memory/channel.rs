@@ -1,20 +1,13 @@
-//! One channel in memory: the log of each lane and the idempotency keys it has seen.
+//! One channel in memory: the log of each lane.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use foldhash::quality::RandomState;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::super::resume::Resume;
-use super::super::{IdempotencyKey, Published};
+use super::super::resume::{Kept, Resume};
 use crate::config::Retention;
-use crate::notification::ChannelName;
-use crate::stream::{Epoch, Lane, Message, Page, Position, Record};
-
-/// Most idempotency keys that a channel remembers; beyond it the oldest is forgotten before its time.
-const MAX_KEYS: usize = 4_096;
+use crate::stream::{Epoch, Lane, Message, Page, Position};
 
 /// A channel. Its epoch and numbers go on after its records have expired, so that the position of a reader that
 /// heard nothing for long stays good.
@@ -26,9 +19,6 @@ pub(super) struct Channel {
     /// How long its records are kept, as the last publish said.
     ttl: Duration,
     lanes: [Log; Lane::ALL.len()],
-    keys: HashMap<[u8; 16], Stored, RandomState>,
-    /// When each of `keys` is forgotten, in that order.
-    forgotten_at: VecDeque<(Instant, [u8; 16])>,
 }
 
 /// The records of one lane, contiguous up to `top`.
@@ -38,37 +28,9 @@ struct Log {
     records: VecDeque<(Instant, Message)>,
 }
 
-/// What came of the first publish with some idempotency key.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stored {
-    /// The fingerprint of its body.
-    pub(super) fingerprint: [u8; 16],
-    /// The notification's id.
-    pub(super) id: Uuid,
-    /// Its lane.
-    pub(super) lane: Lane,
-    /// Its place.
-    pub(super) position: Position,
-}
-
-impl Stored {
-    /// The answer to a publish that repeats this one.
-    pub(super) fn published(self, channel: &ChannelName) -> Published {
-        let Self { id, lane, position, .. } = self;
-        Published { channel: channel.clone(), lane, position, duplicate_of: Some(id) }
-    }
-}
-
 impl Channel {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            used: now,
-            epoch: Epoch::random(),
-            ttl: Duration::ZERO,
-            lanes: Default::default(),
-            keys: HashMap::default(),
-            forgotten_at: VecDeque::new(),
-        }
+        Self { used: now, epoch: Epoch::random(), ttl: Duration::ZERO, lanes: Default::default() }
     }
 
     pub(super) fn append(&mut self, lane: Lane, message: Message, retention: Retention, now: Instant) -> Position {
@@ -102,21 +64,7 @@ impl Channel {
         let oldest = top.seq - records.len() as u64 + 1;
         let skipped = (resume.start() + 1).saturating_sub(oldest);
         let kept = (oldest..).zip(records).skip(skipped as usize).take(limit.max(1));
-        resume.page(kept.map(|(seq, (_, message))| Record { seq, message: message.clone() }).collect())
-    }
-
-    /// What came of an earlier publish with this key.
-    pub(super) fn remembered(&mut self, key: &IdempotencyKey, now: Instant) -> Option<Stored> {
-        self.expire(now);
-        self.keys.get(&key.digest).copied()
-    }
-
-    pub(super) fn remember(&mut self, digest: [u8; 16], stored: Stored, until: Instant) {
-        self.keys.insert(digest, stored);
-        self.forgotten_at.push_back((until, digest));
-        while self.forgotten_at.len() > MAX_KEYS {
-            self.forget_oldest_key();
-        }
+        resume.page(kept.map(|(seq, (_, message))| Kept { seq, message: Some(message.clone()) }))
     }
 
     /// Drops what is older than it may be.
@@ -125,15 +73,6 @@ impl Channel {
             while log.records.front().is_some_and(|(stored, _)| *stored + self.ttl <= now) {
                 log.records.pop_front();
             }
-        }
-        while self.forgotten_at.front().is_some_and(|(until, _)| *until <= now) {
-            self.forget_oldest_key();
-        }
-    }
-
-    fn forget_oldest_key(&mut self) {
-        if let Some((_, digest)) = self.forgotten_at.pop_front() {
-            self.keys.remove(&digest);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! for another.
 
 mod channel;
+mod keys;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -12,8 +13,10 @@ use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use self::channel::{Channel, Stored};
+use self::channel::Channel;
+use self::keys::Keys;
 use super::{Batch, LaneInfo, Outgoing, PublishFailed, Published};
 use crate::config;
 use crate::notification::ChannelName;
@@ -32,7 +35,7 @@ pub struct Memory {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     inlet: Arc<dyn Inlet>,
-    idempotency_ttl: Duration,
+    keys: Keys,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,7 @@ impl Memory {
             shards: std::iter::repeat_with(shard).take(shards).collect(),
             hasher: RandomState::default(),
             inlet,
-            idempotency_ttl: config.idempotency_ttl,
+            keys: Keys::new(config.idempotency_ttl),
         }
     }
 
@@ -69,34 +72,24 @@ impl Memory {
     }
 
     pub(super) fn store(&self, batch: &Batch, now: Instant) -> Result<Vec<Published>, PublishFailed> {
-        batch.messages.iter().map(|outgoing| self.store_one(batch, outgoing, now)).collect()
+        let store = || batch.messages.iter().map(|outgoing| self.store_one(batch.id, outgoing, now)).collect();
+        match &batch.key {
+            Some(key) => self.keys.once(key, now, store),
+            None => Ok(store()),
+        }
     }
 
-    fn store_one(&self, batch: &Batch, outgoing: &Outgoing, now: Instant) -> Result<Published, PublishFailed> {
+    fn store_one(&self, id: Uuid, outgoing: &Outgoing, now: Instant) -> Published {
         let Outgoing { channel: name, retention, message } = outgoing;
         let mut shard = self.shard(name);
-        let channel = shard.channel(name, now);
-        if let Some(key) = &batch.key
-            && let Some(first) = channel.remembered(key, now)
-        {
-            return if first.fingerprint == key.fingerprint {
-                Ok(first.published(name))
-            } else {
-                Err(PublishFailed::KeyReused)
-            };
-        }
         let lane = Lane::of(message.priority);
-        let position = channel.append(lane, message.clone(), *retention, now);
-        if let Some(key) = &batch.key {
-            let stored = Stored { fingerprint: key.fingerprint, lane, position, id: batch.id };
-            channel.remember(key.digest, stored, now + self.idempotency_ttl);
-        }
+        let position = shard.channel(name, now).append(lane, message.clone(), *retention, now);
         if shard.subscribed.contains(name) {
             // Under the lock, so that what is stored in order is delivered in order.
             let record = Record { seq: position.seq, message: message.clone() };
             self.inlet.deliver(Publication { channel: name.clone(), lane, epoch: position.epoch, record });
         }
-        Ok(Published { channel: name.clone(), lane, position, duplicate_of: None })
+        Published { channel: name.clone(), lane, position, id, duplicate: false }
     }
 
     pub(super) fn subscribe(&self, name: &ChannelName, now: Instant) -> [Position; 2] {
@@ -128,6 +121,7 @@ impl Memory {
         for shard in &self.shards {
             shard.lock().channels.values_mut().for_each(|channel| channel.expire(now));
         }
+        self.keys.expire(now);
     }
 
     fn shard(&self, name: &ChannelName) -> MutexGuard<'_, Shard> {

@@ -1,5 +1,6 @@
 //! The connection that commands and scripts go through, brought back for as long as it takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -7,6 +8,7 @@ use redis::{Arg, Cmd, Pipeline, PushKind, RedisResult, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::link::{Backoff, Dialer, Link};
+use crate::telemetry::Metrics;
 
 /// The command connection.
 #[derive(Debug)]
@@ -79,6 +81,10 @@ impl Script {
 impl Commands {
     pub(super) fn new(dialer: Dialer, timeout: Duration) -> Self {
         Self { dialer, timeout, link: Link::new("command") }
+    }
+
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.link.count_in(metrics);
     }
 
     /// Keeps the connection up. Never ends by itself.

@@ -3,8 +3,8 @@
 //! Version 1 is the byte 1; the priority; a byte of flags; for each flag set, in this order, the expiry (8 bytes), the
 //! collapse key and the event name (4 bytes of length, then text); and the JSON up to the end. Integers are big-endian.
 //!
-//! A record that cannot be read is never passed over in silence. Pushed, it makes the hub read the stream; read, it
-//! counts as missing and readers are told of a gap, while the records around it are served.
+//! A record that cannot be read is never passed over in silence. Pushed, it makes the hub read the stream; read, it is
+//! told to readers as a gap of its own kind, while the records around it are served.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -22,6 +22,7 @@ use super::probe::Probe;
 use crate::broker::Unavailable;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Publication, Record};
+use crate::telemetry::Metrics;
 
 /// Most channels in one command: few enough that all confirmations come before the connection times out.
 const CHUNK: usize = 256;
@@ -57,7 +58,19 @@ enum Request {
 }
 
 type Inbox = mpsc::UnboundedReceiver<Request>;
-type Requests = std::iter::Peekable<std::vec::IntoIter<Request>>;
+
+/// Requests that were taken from the inbox. When the connection ends before their turn comes, what was to be
+/// unsubscribed from is not wanted all the same, and who was to be subscribed is told so.
+struct Requests<'a> {
+    feed: &'a Feed,
+    left: std::iter::Peekable<std::vec::IntoIter<Request>>,
+}
+
+impl Drop for Requests<'_> {
+    fn drop(&mut self) {
+        self.left.by_ref().for_each(|request| self.feed.refuse(request));
+    }
+}
 
 impl Request {
     fn subscribes(&self) -> bool {
@@ -127,6 +140,10 @@ impl Feed {
         let _ = self.requests.send(request);
     }
 
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.link.count_in(metrics);
+    }
+
     /// Keeps the connection up. Never ends by itself.
     pub(super) async fn run(&self) {
         let mut inbox = self.inbox.lock().await;
@@ -167,12 +184,14 @@ impl Feed {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                Some(request) = inbox.recv() => {
-                    if let Request::Unsubscribe(channel) = request {
-                        self.wanted.lock().remove(&channel);
-                    }
-                }
+                Some(request) = inbox.recv() => self.refuse(request),
             }
+        }
+    }
+
+    fn refuse(&self, request: Request) {
+        if let Request::Unsubscribe(channel) = request {
+            self.wanted.lock().remove(&channel);
         }
     }
 
@@ -194,8 +213,8 @@ impl Feed {
         loop {
             let mut batch = Vec::with_capacity(CHUNK);
             inbox.recv_many(&mut batch, CHUNK).await;
-            let mut requests = batch.into_iter().peekable();
-            while requests.peek().is_some() {
+            let mut requests = Requests { feed: self, left: batch.into_iter().peekable() };
+            while requests.left.peek().is_some() {
                 self.begin(&mut connection, &mut requests).await?;
                 self.end(&mut connection, &mut requests).await?;
             }
@@ -203,10 +222,10 @@ impl Feed {
     }
 
     /// Subscribes for the requests up to the next to unsubscribe.
-    async fn begin(&self, connection: &mut MultiplexedConnection, requests: &mut Requests) -> RedisResult<()> {
+    async fn begin(&self, connection: &mut MultiplexedConnection, requests: &mut Requests<'_>) -> RedisResult<()> {
         let mut names = Vec::new();
         let mut callers = Vec::new();
-        while let Some(Request::Subscribe(channel, caller)) = requests.next_if(Request::subscribes) {
+        while let Some(Request::Subscribe(channel, caller)) = requests.left.next_if(Request::subscribes) {
             names.push(self.keys.pubsub(&channel));
             callers.push(caller);
             self.wanted.lock().insert(channel);
@@ -222,9 +241,9 @@ impl Feed {
     }
 
     /// Unsubscribes for the requests up to the next to subscribe.
-    async fn end(&self, connection: &mut MultiplexedConnection, requests: &mut Requests) -> RedisResult<()> {
+    async fn end(&self, connection: &mut MultiplexedConnection, requests: &mut Requests<'_>) -> RedisResult<()> {
         let mut names = Vec::new();
-        while let Some(Request::Unsubscribe(channel)) = requests.next_if(|request| !request.subscribes()) {
+        while let Some(Request::Unsubscribe(channel)) = requests.left.next_if(|request| !request.subscribes()) {
             // Without a name the command would end every subscription.
             if self.wanted.lock().remove(&channel) {
                 names.push(self.keys.pubsub(&channel));

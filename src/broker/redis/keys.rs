@@ -24,8 +24,13 @@ impl Keys {
         format!("{}:{{{channel}}}:{}", self.prefix, lane_code(lane))
     }
 
-    /// What came of the first publish with an idempotency key.
-    pub(super) fn idempotency(&self, channel: &ChannelName, digest: [u8; 16]) -> String {
+    /// Whom an idempotency key belongs to. It is in no channel's slot, as it holds for all of them.
+    pub(super) fn claim(&self, digest: [u8; 16]) -> String {
+        format!("{}:k:{{{}}}", self.prefix, hex(digest))
+    }
+
+    /// Where the channel has what was published with an idempotency key.
+    pub(super) fn mark(&self, channel: &ChannelName, digest: [u8; 16]) -> String {
         format!("{}:{{{channel}}}:i:{}", self.prefix, hex(digest))
     }
 

@@ -1,6 +1,7 @@
 //! A connection's state, seen by whoever needs it, and the pauses between attempts to bring it back.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -9,6 +10,8 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisResult,
 };
 use tokio::sync::watch;
+
+use crate::telemetry::Metrics;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -76,15 +79,29 @@ fn tuned(info: ConnectionInfo) -> ConnectionInfo {
 pub(super) struct Link<T> {
     name: &'static str,
     state: watch::Sender<Result<T, Arc<str>>>,
+    /// Whether it was up before.
+    known: AtomicBool,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl<T: Clone> Link<T> {
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, state: watch::Sender::new(Err("not connected yet".into())) }
+        let state = watch::Sender::new(Err("not connected yet".into()));
+        Self { name, state, known: AtomicBool::new(false), metrics: OnceLock::new() }
+    }
+
+    /// Counts there from now on how often it is made again. Only the first call has an effect.
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        let _ = self.metrics.set(Arc::clone(metrics));
     }
 
     pub(super) fn up(&self, link: T) {
         tracing::info!("the {} connection to redis is up", self.name);
+        if self.known.swap(true, Ordering::Relaxed)
+            && let Some(metrics) = self.metrics.get()
+        {
+            metrics.broker_reconnects.inc();
+        }
         drop(self.state.send_replace(Ok(link)));
     }
 

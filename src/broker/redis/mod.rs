@@ -4,6 +4,7 @@
 //! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
 
+mod claim;
 mod commands;
 mod envelope;
 mod feed;
@@ -32,6 +33,7 @@ use super::Unavailable;
 use crate::config;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
+use crate::telemetry::Metrics;
 
 /// The broker in a Redis server.
 #[derive(Debug)]
@@ -74,6 +76,11 @@ impl Redis {
         })
     }
 
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.commands.count_in(metrics);
+        self.feed.count_in(metrics);
+    }
+
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let connections = async {
             tokio::join!(self.commands.run(), self.feed.run(), self.probe.run(&self.commands, &self.feed));
@@ -107,11 +114,11 @@ impl Redis {
 
 impl Scripts {
     fn new() -> Self {
-        let history = include_str!("history.lua");
+        let (history, age) = (include_str!("history.lua"), include_str!("age.lua"));
         Self {
-            publish: Script::new(format!("{history}{}", include_str!("publish.lua"))),
+            publish: Script::new(format!("{history}{age}{}", include_str!("publish.lua"))),
             open: Script::new(format!("{history}{}", include_str!("open.lua"))),
-            resume: Script::read_only(include_str!("resume.lua")),
+            resume: Script::read_only(format!("{age}{}", include_str!("resume.lua"))),
         }
     }
 }

@@ -1,31 +1,40 @@
 -- Stores one record and tells the subscribers.
 --
--- KEYS: meta, express stream, normal stream, and the idempotency key if there is one
--- ARGV: lane, fresh epoch, record, size, ttl, meta ttl, pub/sub channel, id, and if there is a key: fingerprint, its ttl
+-- KEYS: meta, express stream, normal stream, and if there is an idempotency key, which is claimed: its mark
+-- ARGV: lane, fresh epoch, record, size, ttl, meta ttl, pub/sub channel, id, and for the mark: fingerprint, its ttl
 -- Returns what came of it and 'lane epoch-seq id' of the record that is stored.
 
-local lane, record, key = ARGV[1], ARGV[3], KEYS[4]
+-- So often a publish takes away what is too old. Readers are not shown it meanwhile.
+local TRIM_EVERY = 32
 
-if key then
-  local first = redis.call('GET', key)
-  if first then
-    local fingerprint, place = string.match(first, '^(%x+) (.*)$')
-    if fingerprint ~= ARGV[9] then return { 'reused', '' } end
-    return { 'duplicate', place }
-  end
+local lane, record, id, mark = ARGV[1], ARGV[3], ARGV[8], KEYS[4]
+
+if mark then
+  local fingerprint, stored, first = string.match(redis.call('GET', mark) or '', '^(%x+) (.* (%x+))$')
+  -- One of another id or body was left by a claim that is forgotten.
+  if first == id and fingerprint == ARGV[9] then return { 'duplicate', stored } end
 end
 
 local history = enter(KEYS, ARGV[2])
 local seq = history[lane] + 1
 local stream = lane == 'x' and KEYS[2] or KEYS[3]
+-- A clock that was set back, or that of another server, must not make a later record the older one.
+local now = math.max(clock(), history.a)
 -- The first write that the server can refuse. If it does, no number is used up and nobody was told anything.
-redis.call('XADD', stream, 'MAXLEN', '~', ARGV[4], seq .. '-0', 'd', record)
+redis.call('XADD', stream, 'MAXLEN', '~', ARGV[4], seq .. '-' .. now, 'd', record)
 redis.call('PEXPIRE', stream, ARGV[5])
-history[lane] = seq
+if seq % TRIM_EVERY == 0 then
+  local oldest, published = place(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1])
+  local horizon = now - ARGV[5]
+  if published <= horizon then
+    redis.call('XTRIM', stream, 'MINID', first_after(stream, oldest, seq, horizon))
+  end
+end
+history[lane], history.a, history.t = seq, now, ARGV[5]
 leave(KEYS, history, ARGV[6])
 
 local position = lane .. ' ' .. history.e .. '-' .. seq
-local place = position .. ' ' .. ARGV[8]
-if key then redis.call('SET', key, ARGV[9] .. ' ' .. place, 'PX', ARGV[10]) end
+local stored = position .. ' ' .. id
+if mark then redis.call('SET', mark, ARGV[9] .. ' ' .. stored, 'PX', ARGV[10]) end
 redis.call('PUBLISH', ARGV[7], position .. '\n' .. record)
-return { 'stored', place }
+return { 'stored', stored }

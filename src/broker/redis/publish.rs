@@ -1,8 +1,10 @@
-//! Publishing to Redis: a script call per channel, all in one round trip, and what its replies mean.
+//! Publishing to Redis: a script call per channel, all in one round trip, and what its replies mean. An idempotency
+//! key is claimed before that.
 
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::commands::NoReply;
@@ -17,6 +19,9 @@ use crate::stream::{Epoch, Lane};
 /// that a reader who comes back late is told what it missed, not that nothing is known.
 const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// For how long a channel's mark outlives the claim of its key: longer than any publish takes from the one to the other.
+const MARK_OUTLIVES: Duration = Duration::from_secs(120);
+
 /// Errors that the publish script can only end with before it has stored anything.
 const REFUSALS: [&str; 8] = ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE"];
 
@@ -25,26 +30,43 @@ const REFUSALS: [&str; 8] = ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCON
 enum Failure {
     Refused(String),
     Unknown,
-    KeyReused,
 }
 
 impl Redis {
-    pub(in crate::broker) async fn store(&self, batch: &Batch) -> Result<Vec<Published>, PublishFailed> {
+    pub(in crate::broker) async fn store(
+        &self,
+        mut batch: Batch,
+        readdress: impl Fn(Uuid, ChannelName) -> Outgoing,
+    ) -> Result<Vec<Published>, PublishFailed> {
         if batch.messages.is_empty() {
             return Ok(Vec::new());
         }
         let Ok(_permit) = self.in_flight.try_acquire() else {
             return Err(PublishFailed::NotAccepted("too many publishes in flight".to_owned()));
         };
+        let deadline = Instant::now() + self.timeout;
+        if let Some(key) = &batch.key
+            && let Some(first) = self.claim(key, &batch, deadline).await?
+        {
+            batch.id = first.id;
+            batch.messages = first.channels.into_iter().map(|channel| readdress(first.id, channel)).collect();
+        }
+        self.store_claimed(&batch, deadline).await
+    }
+
+    async fn store_claimed(&self, batch: &Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
         let mut calls = Pipeline::with_capacity(batch.messages.len());
         for outgoing in &batch.messages {
             calls.add_command(self.publish_call(batch, outgoing));
         }
         let exchange = self.commands.run_script(&self.scripts.publish, &calls);
-        match tokio::time::timeout(self.timeout, exchange).await {
+        match timeout_at(deadline, exchange).await {
             Ok(Ok(replies)) => {
-                let outcomes =
-                    batch.messages.iter().zip(replies).map(|(outgoing, reply)| outcome(&outgoing.channel, reply));
+                // Without a reply of its own a message is not known to be stored.
+                let replies = replies.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+                let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| {
+                    reply.map_or(Err(Failure::Unknown), |reply| outcome(&outgoing.channel, reply))
+                });
                 conclude(outcomes.collect(), self.timeout)
             }
             Ok(Err(NoReply::NotConnected(why))) => Err(PublishFailed::NotAccepted(why)),
@@ -55,7 +77,7 @@ impl Redis {
     fn publish_call(&self, batch: &Batch, outgoing: &Outgoing) -> Cmd {
         let Outgoing { channel, retention, message } = outgoing;
         let mut keys = self.write_keys(channel);
-        keys.extend(batch.key.as_ref().map(|key| self.keys.idempotency(channel, key.digest)));
+        keys.extend(batch.key.as_ref().map(|key| self.keys.mark(channel, key.digest)));
         let mut call = self.scripts.publish.call(&keys);
         call.arg(lane_code(Lane::of(message.priority)))
             .arg(Epoch::random().to_string())
@@ -66,7 +88,7 @@ impl Redis {
             .arg(self.keys.pubsub(channel))
             .arg(batch.id.simple().to_string());
         if let Some(key) = &batch.key {
-            call.arg(hex(key.fingerprint)).arg(millis(self.idempotency_ttl));
+            call.arg(hex(key.fingerprint)).arg(millis(self.idempotency_ttl + MARK_OUTLIVES));
         }
         call
     }
@@ -84,7 +106,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 
 fn outcome(channel: &ChannelName, reply: Value) -> Result<Published, Failure> {
     let error = match read_reply(reply).and_then(|reply| read_stored(channel, reply)) {
-        Ok(published) => return published.ok_or(Failure::KeyReused),
+        Ok(published) => return Ok(published),
         Err(error) => error,
     };
     match error.code() {
@@ -96,29 +118,22 @@ fn outcome(channel: &ChannelName, reply: Value) -> Result<Published, Failure> {
     }
 }
 
-/// Reads what the script returns: what came of it, and `lane epoch-seq id` unless the key was reused.
-fn read_stored(channel: &ChannelName, (outcome, place): (String, String)) -> RedisResult<Option<Published>> {
-    if outcome == "reused" {
-        return Ok(None);
-    }
+/// Reads what the script returns: what came of it, and `lane epoch-seq id`.
+fn read_stored(channel: &ChannelName, (outcome, place): (String, String)) -> RedisResult<Published> {
     let malformed = || RedisError::from((ErrorKind::UnexpectedReturnType, "is no place of a record", place.clone()));
     let [lane, position, id] = *place.split(' ').collect::<Vec<_>>() else { return Err(malformed()) };
     let lane = read_lane(lane).ok_or_else(malformed)?;
     let position = position.parse().map_err(|_| malformed())?;
-    let id: Uuid = id.parse().map_err(|_| malformed())?;
-    let duplicate_of = (outcome == "duplicate").then_some(id);
-    Ok(Some(Published { channel: channel.clone(), lane, position, duplicate_of }))
+    let id = id.parse().map_err(|_| malformed())?;
+    Ok(Published { channel: channel.clone(), lane, position, id, duplicate: outcome == "duplicate" })
 }
 
 /// What is known of a whole batch. Only if no message was stored may it be called not accepted.
 fn conclude(outcomes: Vec<Result<Published, Failure>>, timeout: Duration) -> Result<Vec<Published>, PublishFailed> {
-    if outcomes.contains(&Err(Failure::KeyReused)) {
-        return Err(PublishFailed::KeyReused);
-    }
     let refused = |outcome: &Result<_, _>| matches!(outcome, Err(Failure::Refused(_)));
     let all_refused = outcomes.iter().all(refused);
     outcomes.into_iter().collect::<Result<_, _>>().map_err(|failure| match failure {
         Failure::Refused(code) if all_refused => PublishFailed::NotAccepted(code),
-        Failure::Refused(_) | Failure::Unknown | Failure::KeyReused => PublishFailed::UnknownOutcome(timeout),
+        Failure::Refused(_) | Failure::Unknown => PublishFailed::UnknownOutcome(timeout),
     })
 }

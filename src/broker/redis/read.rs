@@ -5,14 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
-use super::envelope::decode;
+use super::envelope::{Unreadable, decode};
 use super::keys::lane_code;
 use super::publish::{meta_ttl, millis};
 use super::{Redis, read_reply};
-use crate::broker::resume::Resume;
+use crate::broker::resume::{Kept, Resume};
 use crate::broker::{LaneInfo, Unavailable};
 use crate::notification::ChannelName;
-use crate::stream::{Epoch, Lane, Page, Position, Record};
+use crate::stream::{Epoch, Lane, Message, Page, Position};
 
 /// An entry of a Redis stream: its id, and names and values in turn.
 type Entry = (String, Vec<Vec<u8>>);
@@ -30,10 +30,10 @@ impl Redis {
         let Some((top, survived, entries)) = read_reply::<Option<(String, i64, Vec<Entry>)>>(reply)? else {
             // The reader needs a position to go on from, and there is none yet.
             let top = self.open(channel).await?[lane.index()];
-            return Ok(Resume { after, top, survived: None }.page(Vec::new()));
+            return Ok(Resume { after, top, survived: None }.page(None));
         };
         let resume = Resume { after, top: parse_position(channel, &top)?, survived: u64::try_from(survived).ok() };
-        Ok(resume.page(readable(channel, lane, entries)))
+        Ok(resume.page(read_entries(channel, lane, entries)?))
     }
 
     fn resume_call(&self, channel: &ChannelName, lane: Lane, after: Position, limit: usize) -> Cmd {
@@ -94,31 +94,24 @@ fn malformed(channel: &ChannelName) -> Unavailable {
     Unavailable(format!("what redis holds of `{channel}` was not written by this product"))
 }
 
-/// The first unbroken run of records among the entries. What cannot be read before it is missing to the reader,
-/// what comes after it is the next page.
-fn readable(channel: &ChannelName, lane: Lane, entries: Vec<Entry>) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::with_capacity(entries.len());
-    for entry in entries {
-        match read_record(entry) {
-            Ok(record) if records.last().is_none_or(|last| record.seq == last.seq + 1) => records.push(record),
-            Ok(_) => break,
-            Err(error) => {
-                tracing::error!(%channel, "a record in the {lane} lane of `{channel}` cannot be read: {error}");
-                if !records.is_empty() {
-                    break;
-                }
-            }
-        }
+/// What the entries hold. What cannot be read is logged once a page, as there may be much of it.
+fn read_entries(channel: &ChannelName, lane: Lane, entries: Vec<Entry>) -> Result<Vec<Kept>, Unavailable> {
+    let (mut kept, mut faults) = (Vec::with_capacity(entries.len()), Vec::new());
+    for (id, fields) in entries {
+        let seq = id.split_once('-').and_then(|(seq, _)| seq.parse().ok()).ok_or_else(|| malformed(channel))?;
+        let message = read_fields(fields).map_err(|fault| faults.push((seq, fault))).ok();
+        kept.push(Kept { seq, message });
     }
-    records
+    if let Some((seq, fault)) = faults.first() {
+        tracing::error!(%channel, "{} records in the {lane} lane of `{channel}` cannot be read, the first of which is \
+            {seq}: {fault}", faults.len());
+    }
+    Ok(kept)
 }
 
-fn read_record((id, fields): Entry) -> Result<Record, String> {
-    let seq = id.strip_suffix("-0").and_then(|seq| seq.parse().ok()).ok_or_else(|| format!("`{id}` is no number"))?;
-    let record = match <[Vec<u8>; 2]>::try_from(fields) {
-        Ok([name, record]) if name == b"d" => record,
-        _ => return Err(format!("{id} has other fields than `d`")),
-    };
-    let message = decode(Bytes::from(record)).map_err(|error| format!("{id}: {error}"))?;
-    Ok(Record { seq, message })
+fn read_fields(fields: Vec<Vec<u8>>) -> Result<Message, Unreadable> {
+    match <[Vec<u8>; 2]>::try_from(fields) {
+        Ok([name, record]) if name == b"d" => decode(Bytes::from(record)),
+        _ => Err(Unreadable::Malformed),
+    }
 }

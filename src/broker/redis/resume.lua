@@ -3,10 +3,10 @@
 -- KEYS: meta, the lane's stream
 -- ARGV: lane, epoch, seq, count
 -- Returns nil when the channel has no history, else the top 'epoch-seq', the last number of the reader's epoch that is
--- part of this history (-1 when it is no epoch of it), and the records that follow.
+-- part of this history (-1 when it is no epoch of it), and the records that follow and are not too old.
 
 local lane, epoch, seq = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local meta = redis.call('HMGET', KEYS[1], 'e', lane, 'h')
+local meta = redis.call('HMGET', KEYS[1], 'e', lane, 'h', 't')
 if not meta[1] then return false end
 
 local top = tonumber(meta[2])
@@ -25,6 +25,12 @@ end
 local start = math.max(0, math.min(seq, survived))
 local records = {}
 if start < top then
-  records = redis.call('XRANGE', KEYS[2], (start + 1) .. '-0', top .. '-0', 'COUNT', ARGV[4])
+  local horizon = clock() - (meta[4] or math.huge)
+  local from = start + 1
+  records = redis.call('XRANGE', KEYS[2], from, top, 'COUNT', ARGV[4])
+  if records[1] and select(2, place(records[1][1])) <= horizon then
+    from = first_after(KEYS[2], from, top, horizon)
+    records = redis.call('XRANGE', KEYS[2], from, top, 'COUNT', ARGV[4])
+  end
 end
 return { meta[1] .. '-' .. top, survived, records }

@@ -27,11 +27,15 @@ contract! {
     a_page_has_no_more_than_its_limit,
     what_size_trimmed_is_told_exactly,
     what_age_trimmed_is_told_and_numbers_go_on,
+    age_counts_from_each_publish,
+    what_is_too_old_is_trimmed_by_publishing,
     an_unknown_epoch_is_told_and_all_that_is_kept_follows,
     a_new_channel_has_a_position_before_its_first_record,
     a_batch_reaches_each_of_its_channels,
     a_repeated_publish_names_the_first,
     a_key_with_another_body_is_refused,
+    a_refused_body_is_stored_in_no_channel,
+    a_repeat_goes_where_the_first_went,
     of_many_with_one_key_one_is_stored,
     what_is_subscribed_is_delivered_in_order,
     what_is_not_subscribed_is_not_delivered,
@@ -100,11 +104,7 @@ async fn what_size_trimmed_is_told_exactly(node: Node) {
 
 async fn what_age_trimmed_is_told_and_numbers_go_on(node: Node) {
     let user = channel("user.1");
-    let short = || {
-        let mut batch = batch(&user, "{}", Priority::Medium);
-        batch.messages[0].retention.ttl = Duration::from_millis(50);
-        node.try_publish(batch)
-    };
+    let short = || node.try_publish(short_lived(&user, Duration::from_millis(50)));
     let first = short().await.unwrap().position;
     let second = short().await.unwrap().position;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -112,6 +112,51 @@ async fn what_age_trimmed_is_told_and_numbers_go_on(node: Node) {
     assert_eq!((page.gap.clone(), page.records.len(), page.end()), (gap(GapReason::Trimmed, Some((2, 2))), 0, second));
     let third = short().await.unwrap().position;
     assert_eq!(third, Position::new(first.epoch, 3));
+}
+
+fn short_lived(channel: &ChannelName, ttl: Duration) -> Batch {
+    let mut batch = batch(channel, "{}", Priority::Medium);
+    batch.messages[0].retention.ttl = ttl;
+    batch
+}
+
+async fn age_counts_from_each_publish(node: Node) {
+    let user = channel("user.1");
+    let start = node.top(&user).await;
+    let publish = || node.try_publish(short_lived(&user, Duration::from_secs(2)));
+    publish().await.unwrap();
+    assert_eq!(node.read(&user, start).await.gap, None);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    publish().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let page = node.read(&user, start).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Trimmed, Some((1, 1))), vec![2]));
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let page = node.read(&user, start).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (gap(GapReason::Trimmed, Some((1, 2))), vec![]));
+}
+
+async fn what_is_too_old_is_trimmed_by_publishing(node: Node) {
+    let user = channel("user.1");
+    let start = node.top(&user).await;
+    let publish = async |count| {
+        for _ in 0..count {
+            node.try_publish(short_lived(&user, Duration::from_secs(2))).await.unwrap();
+        }
+    };
+    publish(300).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    publish(10).await;
+    // From every place among those that are too old, in pages of any size.
+    for (after, limit) in [(0, 3), (1, 10), (150, 64), (298, 1), (299, 100)] {
+        let page = node.broker.read(&user, Lane::Normal, Position::new(start.epoch, after), limit).await.unwrap();
+        assert_eq!(page.gap, gap(GapReason::Trimmed, Some((after + 1, 300))), "{after}");
+        assert_eq!(seqs(&page), range(301..=310.min(300 + limit as u64)), "{after}");
+    }
+    let page = node.read(&user, Position::new(start.epoch, 300)).await;
+    assert_eq!((page.gap.clone(), seqs(&page)), (None, range(301..=310)));
+    publish(30).await;
+    assert_eq!(node.broker.info(&user).await.unwrap()[Lane::Normal.index()].length, 40);
 }
 
 async fn an_unknown_epoch_is_told_and_all_that_is_kept_follows(node: Node) {
@@ -139,9 +184,8 @@ async fn a_new_channel_has_a_position_before_its_first_record(node: Node) {
 
 async fn a_batch_reaches_each_of_its_channels(node: Node) {
     let names = ["user.1", "team.a", "ops.all"].map(channel);
-    let mut batch = batch(&names[0], "{}", Priority::High);
-    batch.messages = names.iter().map(|name| Outgoing { channel: name.clone(), ..batch.messages[0].clone() }).collect();
-    let published = node.broker.store(batch).await.unwrap();
+    let batch = to_each(&names.each_ref(), batch(&names[0], "{}", Priority::High));
+    let published = node.store(batch).await.unwrap();
     assert_eq!(
         published.iter().map(|published| &published.channel).collect::<Vec<_>>(),
         names.iter().collect::<Vec<_>>()
@@ -154,10 +198,10 @@ async fn a_repeated_publish_names_the_first(mut node: Node) {
     node.broker.subscribe(&user).await.unwrap();
     let first = keyed(&user, "one", 7);
     let stored = node.try_publish(first.clone()).await.unwrap();
-    assert_eq!(stored.duplicate_of, None);
+    assert_eq!((stored.id, stored.duplicate), (first.id, false));
     let again = Batch { id: Uuid::now_v7(), ..first.clone() };
     let repeated = node.try_publish(again).await.unwrap();
-    assert_eq!(repeated, Published { duplicate_of: Some(first.id), ..stored });
+    assert_eq!(repeated, Published { duplicate: true, ..stored });
     node.publish(&user, "two").await;
     let heard = [node.heard.publication().await, node.heard.publication().await];
     assert_eq!(heard.map(|publication| text_of(&publication.record)), ["one", "two"]);
@@ -170,12 +214,33 @@ async fn a_key_with_another_body_is_refused(node: Node) {
     assert_eq!(node.try_publish(keyed(&user, "two", 8)).await.unwrap().position.seq, 2);
 }
 
+async fn a_refused_body_is_stored_in_no_channel(node: Node) {
+    let [user, team, ops] = ["user.1", "team.a", "ops.all"].map(channel);
+    let first = node.store(to_each(&[&user, &team], keyed(&user, "one", 7))).await.unwrap();
+    for channels in [&[&ops][..], &[&team, &ops], &[&ops, &user, &team]] {
+        let other = to_each(channels, keyed(&user, "two", 7));
+        assert_eq!(node.store(other).await, Err(PublishFailed::KeyReused));
+    }
+    let again = node.store(to_each(&[&user, &team], keyed(&user, "one", 7))).await.unwrap();
+    assert_eq!(again.iter().map(|one| one.position).collect::<Vec<_>>(), [first[0].position, first[1].position]);
+    assert_eq!([node.top(&user).await.seq, node.top(&team).await.seq, node.top(&ops).await.seq], [1, 1, 0]);
+}
+
+async fn a_repeat_goes_where_the_first_went(node: Node) {
+    let [user, team, ops] = ["user.1", "team.a", "ops.all"].map(channel);
+    let first = node.store(to_each(&[&user, &team], keyed(&user, "one", 7))).await.unwrap();
+    let again = node.store(to_each(&[&team, &ops], keyed(&user, "one", 7))).await.unwrap();
+    let repeated = first.into_iter().map(|one| Published { duplicate: true, ..one }).collect::<Vec<_>>();
+    assert_eq!(again, repeated);
+    assert_eq!(node.top(&ops).await.seq, 0);
+}
+
 async fn of_many_with_one_key_one_is_stored(node: Node) {
     let user = channel("user.1");
     let publishes = (0..100).map(|_| node.try_publish(keyed(&user, "one", 7)));
     let published = futures_util::future::join_all(publishes).await;
     let published: Vec<_> = published.into_iter().map(Result::unwrap).collect();
-    let first: Vec<_> = published.iter().filter(|published| published.duplicate_of.is_none()).collect();
+    let first: Vec<_> = published.iter().filter(|published| !published.duplicate).collect();
     assert_eq!(first.len(), 1);
     assert!(published.iter().all(|published| published.position == first[0].position));
     assert_eq!(node.top(&user).await, first[0].position);

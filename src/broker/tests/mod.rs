@@ -1,6 +1,7 @@
 //! What every broker must do, and what each must survive.
 
 mod contract;
+mod idempotency;
 mod memory;
 mod proxy;
 mod redis;
@@ -129,7 +130,13 @@ impl Node {
     }
 
     async fn try_publish(&self, batch: Batch) -> Result<Published, PublishFailed> {
-        Ok(self.broker.store(batch).await?.remove(0))
+        Ok(self.store(batch).await?.remove(0))
+    }
+
+    /// Stores a batch; the message of its first channel goes to whichever others a repeat must go to.
+    async fn store(&self, batch: Batch) -> Result<Vec<Published>, PublishFailed> {
+        let message = batch.messages[0].clone();
+        self.broker.store(batch, |_, channel| Outgoing { channel, ..message.clone() }).await
     }
 
     /// Publishes until it is known to be stored, as a producer with an idempotency key may.
@@ -226,6 +233,13 @@ fn keyed(channel: &ChannelName, text: &str, key: u128) -> Batch {
     text.bytes().zip(&mut fingerprint).for_each(|(byte, slot)| *slot = byte);
     let key = IdempotencyKey { digest: key.to_be_bytes(), fingerprint };
     Batch { key: Some(key), ..batch(channel, text, Priority::Medium) }
+}
+
+/// The same to several channels.
+fn to_each(channels: &[&ChannelName], batch: Batch) -> Batch {
+    let first = &batch.messages[0];
+    let messages = channels.iter().map(|&channel| Outgoing { channel: channel.clone(), ..first.clone() }).collect();
+    Batch { messages, ..batch }
 }
 
 fn text_of(record: &Record) -> String {

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::auth::mint;
-use crate::cli::token::issuer;
+use crate::cli::{faulty, token::issuer};
 use crate::config;
 
 /// Who watches.
@@ -59,7 +59,7 @@ impl Scene {
 
     fn token(&self, sub: &str, claims: Value) -> anyhow::Result<String> {
         let loaded = config::load(&self.config);
-        let Some(config) = loaded.config else { bail!("{}", loaded.diagnostics) };
+        let Some(config) = loaded.config else { return Err(faulty(&loaded.diagnostics)) };
         let claims: Map<String, Value> = claims.as_object().cloned().unwrap_or_default();
         Ok(mint(issuer(&config, None)?, sub, claims, Duration::from_secs(86_400), Timestamp::now())?)
     }

@@ -1,6 +1,7 @@
 //! What scripts can say, and what they are told when they say it wrong.
 
 use super::*;
+use crate::plugins::engine::ENTRY;
 
 /// Whether an expression is true, with `notification()` as `n`.
 fn holds(expression: &str) {
@@ -123,6 +124,32 @@ fn a_local_array_is_the_scripts_own_copy() {
     for _ in 0..2 {
         assert_eq!(plugin.filter(&notification, notification.created_at).verdict, Verdict::Pass);
     }
+}
+
+#[test]
+fn arrays_and_maps_keep_their_own_filter() {
+    holds("[1, 2, 3].filter(|x| x > 1) == [2, 3] && filter([1, 2], |x| x > 1) == [2]");
+    holds(r#"n.tags.filter(|tag| tag != "a") == ["b"] && n.tags.filter(|tag, i| i == 0) == ["a"]"#);
+    holds("#{a: 1, b: 2}.filter(|key, value| value > 1).keys() == [\"b\"]");
+    holds("let least = 2; [[1, 2], [3]].map(|list| list.filter(|x| x >= least)) == [[2], [3]]");
+    let script = "fn filter(n) { kept([1, 2]) == [2] } fn kept(list) { list.filter(|x| x > 1) }";
+    assert_eq!(run(script, json!({})).verdict, Verdict::Pass);
+    let own = "fn filter(n) { [1, 2].filter(1) == 2 } fn array.filter(at) { this[at] }";
+    assert_eq!(run(own, json!({})).verdict, Verdict::Pass);
+}
+
+#[test]
+fn the_filter_of_a_script_is_not_for_the_script_to_call() {
+    for body in ["filter(n)", "n.data.filter(|x| x)", "5.filter(|x| x)", r#"Fn("filter").call(n)"#] {
+        assert!(error(body).contains("unction not found"), "{body}: {}", error(body));
+    }
+}
+
+#[test]
+fn an_error_deep_in_a_script_names_functions_as_the_script_does() {
+    let failed = run("fn filter(n) { deeper(n) } fn deeper(n) { n.titel }", json!({})).verdict;
+    let Verdict::Failed(failure) = failed else { panic!("{failed:?}") };
+    assert!(failure.to_string().contains("'deeper'") && !failure.to_string().contains(ENTRY), "{failure}");
 }
 
 #[test]

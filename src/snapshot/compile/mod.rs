@@ -7,7 +7,7 @@ mod rules;
 mod types;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::evaluate::DEAD_LETTER;
 use super::{Revision, Snapshot};
 use crate::auth::{Authenticator, Policies};
-use crate::config::{At, Config, Diagnostic, Diagnostics, Loaded, Named, Span, Unmatched, read_confined};
+use crate::config::{At, Config, Diagnostic, Diagnostics, Inputs, Loaded, Named, Span, Unmatched, read_confined};
 use crate::limits::Quotas;
 use crate::notification::Name;
 use crate::plugins::PluginSet;
@@ -26,10 +26,12 @@ use crate::schemas::SchemaRegistry;
 pub struct Compiled {
     /// The snapshot; none when there are errors.
     pub snapshot: Option<Snapshot>,
+    /// The snapshot whose only errors are its own tests: never to be served, but what shows why they fail.
+    pub failing: Option<Snapshot>,
     /// All that was found, warnings too.
     pub diagnostics: Diagnostics,
-    /// Every file and folder that it depends on.
-    pub inputs: Vec<PathBuf>,
+    /// Every file and folder that it depends on, as they were when they were read.
+    pub inputs: Inputs,
 }
 
 /// Compiles what was loaded.
@@ -37,14 +39,18 @@ pub struct Compiled {
 pub fn compile(loaded: Loaded) -> Compiled {
     let Loaded { config, diagnostics, inputs, hash } = loaded;
     let mut cx = Cx { diagnostics, inputs, hasher: Sha256::new_with_prefix(hash), used: HashSet::new() };
-    let snapshot = config.and_then(|config| cx.snapshot(config));
-    Compiled { snapshot, diagnostics: cx.diagnostics, inputs: cx.inputs }
+    let untested = config.and_then(|config| cx.snapshot(config));
+    if let Some(snapshot) = &untested {
+        cx.run_tests(snapshot);
+    }
+    let (snapshot, failing) = if cx.diagnostics.has_errors() { (None, untested) } else { (untested, None) };
+    Compiled { snapshot, failing, diagnostics: cx.diagnostics, inputs: cx.inputs }
 }
 
 /// What is gathered while compiling.
 struct Cx {
     diagnostics: Diagnostics,
-    inputs: Vec<PathBuf>,
+    inputs: Inputs,
     /// Takes in every file beside the configuration, so that the revision changes with any of them.
     hasher: Sha256,
     /// What something refers to.
@@ -91,7 +97,7 @@ impl Cx {
         }
         let revision = Revision::new(self.hasher.clone().finalize().into());
         let unmatched = config.unmatched.value;
-        let snapshot = Snapshot {
+        Some(Snapshot {
             revision,
             config,
             sources: self.diagnostics.sources.clone(),
@@ -104,9 +110,7 @@ impl Cx {
             plugins,
             quotas,
             unmatched,
-        };
-        self.run_tests(&snapshot);
-        (!self.diagnostics.has_errors()).then_some(snapshot)
+        })
     }
 
     /// The declared name that a reference means; a diagnostic when there is none.
@@ -123,7 +127,7 @@ impl Cx {
 
     /// Reads a file that the configuration names, and counts it in.
     fn read(&mut self, folder: &Path, name: &At<String>) -> Option<Arc<str>> {
-        self.inputs.push(folder.join(&name.value));
+        self.inputs.add(folder.join(&name.value));
         match read_confined(folder, name) {
             Ok(source) => {
                 for part in [name.value.as_bytes(), source.text.as_bytes()] {
