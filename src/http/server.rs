@@ -31,6 +31,10 @@ use crate::hub::{Framing, Reader, Socket};
 const MAX_BUFFER: usize = 64 * 1024;
 /// Streams on one HTTP/2 connection.
 const MAX_H2_STREAMS: u32 = 100;
+/// Bytes on their way to the client of a stream, sent or not, before it acknowledges them.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Of these, bytes that have not been sent yet.
+const NOT_SENT: u32 = 8 * 1024;
 /// A peer that acknowledges nothing for this long is gone.
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
 /// After an accept error such as too many open files: retrying at once would only spin.
@@ -187,7 +191,11 @@ impl Server {
         let parts = connection.into_parts();
         // Nothing may follow the request of a stream, whose response says that it is the last.
         if parts.read_buf.is_empty() {
-            reader.feed(Socket { stream: parts.io.into_inner(), framing, seat: Box::new(seat) });
+            let stream = parts.io.into_inner();
+            if let Err(error) = bound(&stream) {
+                tracing::debug!(%error, "a stream's buffers could not be bounded: {error}");
+            }
+            reader.feed(Socket { stream, framing, seat: Box::new(seat) });
         }
     }
 
@@ -248,4 +256,11 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PEER_TIMEOUT))
+}
+
+/// Bounds what the system holds for a stream whose client does not read: what is in there cannot be overtaken.
+fn bound(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_notsent_lowat(NOT_SENT)
 }

@@ -54,7 +54,7 @@ struct Listener {
 #[derive(Debug)]
 enum Streams {
     Opening { early: Vec<Publication>, overflowed: bool },
-    Open([Ring; Lane::ALL.len()]),
+    Open(Box<[Ring; Lane::ALL.len()]>),
 }
 
 impl Streams {
@@ -109,7 +109,7 @@ impl LocalChannel {
                 complete &= ring.append(publication) != Append::Hole;
             }
         }
-        *streams = Streams::Open(rings);
+        *streams = Streams::Open(Box::new(rings));
         complete
     }
 

@@ -9,6 +9,7 @@ mod browser;
 mod cli;
 mod http2;
 mod hub;
+mod lag;
 mod limits;
 mod plugins;
 mod publish;
