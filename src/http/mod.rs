@@ -9,6 +9,7 @@ mod handoff;
 mod health;
 mod publish;
 mod server;
+mod streams;
 mod subscribe;
 
 pub use server::{Listener, ServerLimits};

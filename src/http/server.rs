@@ -15,7 +15,7 @@ use axum::Router;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::IntGauge;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::handoff::{Handoff, Watched};
+use super::streams::Streams;
 use crate::hub::{Framing, Reader, Socket};
 
 /// Bytes that hyper may hold back for one connection, and the largest request head.
@@ -66,13 +67,20 @@ struct Server {
     drain: CancellationToken,
 }
 
-/// What a handler can know and do about its connection.
+/// What a handler can do about what it answers on.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
-    /// Ends it at once.
+    /// Ends it at once: the connection, or the stream of an HTTP/2 connection.
     pub(super) kill: CancellationToken,
-    /// Takes a stream's socket out of hyper, where the protocol allows that.
+    /// Takes the socket out of hyper, where it carries nothing else.
     pub(super) handoff: Option<Handoff>,
+}
+
+/// How requests of a connection are answered on it.
+#[derive(Debug)]
+enum Transport {
+    Http1 { kill: CancellationToken, handoff: Handoff },
+    Http2(Streams),
 }
 
 /// A connection's place among those that the server allows.
@@ -150,22 +158,23 @@ impl Server {
 
     async fn serve_http(&self, stream: TcpStream, seat: Seat, kill: CancellationToken) {
         match tokio::time::timeout(self.limits.header_timeout, speaks_http2(&stream)).await {
-            Ok(true) => self.serve_http2(stream, kill).await,
+            Ok(true) => self.serve_http2(stream).await,
             Ok(false) => self.serve_http1(stream, seat, kill).await,
             Err(_) => {}
         }
     }
 
     // How a connection ends is the client's affair: errors here are resets, time-outs and bad requests.
-    async fn serve_http2(&self, stream: TcpStream, kill: CancellationToken) {
-        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    async fn serve_http2(&self, stream: TcpStream) {
+        let streams = Streams::default();
+        let mut builder = hyper::server::conn::http2::Builder::new(streams.clone());
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_H2_STREAMS)
             .max_send_buf_size(MAX_BUFFER)
             .max_header_list_size(MAX_BUFFER as u32 / 4)
             .keep_alive_interval(PEER_TIMEOUT);
-        let service = self.service(Connection { kill, handoff: None });
+        let service = self.service(Transport::Http2(streams));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -178,7 +187,7 @@ impl Server {
         let handoff = Handoff::default();
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout).max_buf_size(MAX_BUFFER);
-        let service = self.service(Connection { kill, handoff: Some(handoff.clone()) });
+        let service = self.service(Transport::Http1 { kill, handoff: handoff.clone() });
         let mut connection = builder.serve_connection(handoff.watch(stream), service);
         let stream = tokio::select! {
             stream = opened(&mut connection, &handoff) => stream,
@@ -199,8 +208,18 @@ impl Server {
         }
     }
 
-    fn service(&self, connection: Connection) -> Served {
-        Served { routes: self.routes.clone(), connection }
+    fn service(&self, transport: Transport) -> Served {
+        Served { routes: self.routes.clone(), transport }
+    }
+}
+
+impl Transport {
+    /// Called once for each request, by its service.
+    fn connection(&self) -> Connection {
+        match self {
+            Self::Http1 { kill, handoff } => Connection { kill: kill.clone(), handoff: Some(handoff.clone()) },
+            Self::Http2(streams) => Connection { kill: streams.kill_next(), handoff: None },
+        }
     }
 }
 
@@ -208,7 +227,7 @@ impl Server {
 #[derive(Debug)]
 struct Served {
     routes: Router,
-    connection: Connection,
+    transport: Transport,
 }
 
 impl Service<hyper::Request<Incoming>> for Served {
@@ -218,7 +237,7 @@ impl Service<hyper::Request<Incoming>> for Served {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.connection.clone());
+        request.extensions_mut().insert(self.transport.connection());
         Box::pin(self.routes.clone().oneshot(request))
     }
 }

@@ -75,6 +75,8 @@ impl Connection {
     /// Looks at everything that may have woken it.
     pub(super) fn attend(&mut self, turn: &mut Turn) -> Next {
         self.wake.attended();
+        // Also while it is blocked and takes no news: it may have to end.
+        self.reader.subscriber().watch(&self.waker);
         if self.reader.subscriber().is_killed() || self.is_abandoned() {
             return Next::Close;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -148,9 +149,14 @@ impl Subscriber {
         self.waiting_since.store(self.clock.now_ms(), Ordering::Release);
     }
 
-    /// What it was told since the last look. The waker is registered first, so nothing told later is missed.
-    pub(super) fn look(&self, waker: &std::task::Waker) -> News {
+    /// Has its writer woken, once, when it is told something from here on.
+    pub(super) fn watch(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+
+    /// What it was told since the last look. The waker is registered first, so nothing told later is missed.
+    pub(super) fn look(&self, waker: &Waker) -> News {
+        self.watch(waker);
         News(self.news.swap(0, Ordering::AcqRel))
     }
 

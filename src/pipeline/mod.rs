@@ -35,8 +35,8 @@ use serving::Serving;
 
 /// Verified tokens that are remembered.
 const MAX_TOKENS: usize = 10_000;
-/// Around when a client whose connection broke comes back.
-const RETRY: Duration = Duration::from_secs(3);
+/// When clients whose connections broke come back, in milliseconds: those of a node that died, over 5 s and more.
+const RETRY_MS: std::ops::Range<u64> = 1_000..6_500;
 
 /// What lives across reloads and carries notifications and subscriptions.
 #[derive(Debug)]
@@ -259,7 +259,7 @@ impl Pipeline {
             "heartbeat": self.heartbeat.as_secs_f64(),
             "expiresAt": subscriber.expires_at.map(|at| at.to_string()),
         });
-        Hello { data, retry: RETRY.mul_f64(rand::random_range(0.4..1.6)) }
+        Hello { data, retry: Duration::from_millis(rand::random_range(RETRY_MS)) }
     }
 
     /// What is kept of a channel and how many listen to it on this node.

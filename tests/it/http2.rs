@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{Event, Frame, Scenario, TestServer, order, take_frame, within_deadline};
+use crate::support::{Event, Frame, Scenario, TestServer, eventually, order, take_frame, with, within_deadline};
 
 /// A client's one connection.
 struct Connection {
@@ -81,6 +81,34 @@ async fn the_end_of_one_stream_leaves_the_others_of_its_connection_open() {
         assert_eq!(event.json()["data"]["order_id"], number.to_string());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A proxy carries many users on one connection: one of them must not end the streams of the others.
+#[tokio::test]
+async fn a_stalled_stream_is_ended_alone() {
+    let server = TestServer::start(Scenario::shop().server("stall_timeout = \"1s\"")).await;
+    let mut connection = Connection::open(&server).await;
+    let stalled = connection.subscribe(&server, &server.token("c8")).await;
+    let mut healthy = connection.subscribe(&server, &server.token("c7")).await;
+    let long = "x".repeat(16_000);
+    let closed = r#"fanfare_stream_closes_total{reason="stalled"}"#;
+    let mut number = 0;
+    eventually("the stalled stream is ended", async || {
+        for _ in 0..20 {
+            number += 1;
+            server.publish(with(order("c8", number), "message", long.clone())).await.accepted();
+            server.publish(order("c7", number)).await.accepted();
+            let event = healthy.next().await.expect("the stream ended");
+            assert_eq!(event.json()["data"]["order_id"], number.to_string());
+        }
+        server.metric(closed).await == 1.0
+    })
+    .await;
+    assert_eq!(server.metric("fanfare_subscribers").await, 1.0);
+    drop(stalled);
+    server.publish(order("c7", "last")).await.accepted();
+    assert_eq!(healthy.next().await.expect("the stream ended").json()["data"]["order_id"], "last");
+    connection.subscribe(&server, &server.token("c8")).await;
 }
 
 #[tokio::test]

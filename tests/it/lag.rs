@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::support::{Listen, Scenario, Subscriber, TestServer, alert, order, with};
+use crate::support::{Listen, Scenario, Subscriber, TestServer, alert, eventually, order, with};
 
 /// Far more than the system's buffers take for a reader that reads nothing.
 const FILLER: usize = 40;
@@ -129,4 +130,59 @@ async fn what_is_critical_waits_for_16_kib_at_most() {
         before += event.data.len();
     }
     assert!(before <= 16 * 1024, "the alert came after {before} bytes");
+}
+
+/// A stalled connection takes no goodbye, and ends all the same.
+async fn stalled(server: &TestServer, token: &str) -> Subscriber {
+    let mut stalled = server.listen(&["user.c7"]).token(token).open_narrow().await;
+    stalled.next_event("hello").await;
+    fill(server).await;
+    stalled
+}
+
+async fn is_closed(server: &TestServer, reason: &str) {
+    let closes = format!("fanfare_stream_closes_total{{reason=\"{reason}\"}}");
+    eventually("the stalled stream is closed", async || server.metric(&closes).await == 1.0).await;
+    eventually("its connection too", async || server.metric("fanfare_subscribers").await == 0.0).await;
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_a_stalled_stream() {
+    let server = TestServer::start(scenario()).await;
+    let token = server.token_for("c7", Some(Duration::from_secs(2)));
+    let _stalled = stalled(&server, &token).await;
+    is_closed(&server, "token_expired").await;
+}
+
+#[tokio::test]
+async fn a_grant_that_is_revoked_ends_a_stalled_stream() {
+    let server = TestServer::start(scenario()).await;
+    let _stalled = stalled(&server, &server.token("c7")).await;
+    server.scenario.edit(r#"{ claim = "sub", equals = "{user}" }"#, r#"{ claim = "never", equals = "{user}" }"#);
+    server.reload().await.ok();
+    is_closed(&server, "revoked").await;
+}
+
+#[tokio::test]
+async fn a_drain_ends_stalled_streams_in_time() {
+    let server = TestServer::start(scenario()).await;
+    let _stalled = stalled(&server, &server.token("c7")).await;
+    let started = Instant::now();
+    server.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(3), "a window of 1 s took {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn what_follows_the_request_of_a_stream_ends_it() {
+    let server = TestServer::start(Scenario::shop()).await;
+    server.publish(order("c7", 0)).await.accepted();
+    let before = server.metric("fanfare_connections").await;
+    let mut reader = server.subscribe("user.c7").await;
+    reader.send(b"\r\n").await;
+    server.publish(order("c7", 1)).await.accepted();
+    assert_eq!(reader.next_order().await, "1");
+    reader.send(b"GET /livez HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+    reader.ended().await;
+    eventually("it is forgotten", async || server.metric("fanfare_subscribers").await == 0.0).await;
+    assert_eq!(server.metric("fanfare_connections").await, before);
 }

@@ -244,6 +244,11 @@ impl Subscriber {
         String::from_utf8(self.text).unwrap()
     }
 
+    /// Sends what no client of a stream sends.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     /// Goes away, and says where it stood.
     pub(crate) fn disconnect(self) -> String {
         self.cursor
