@@ -142,6 +142,7 @@ impl App {
         self.services.close();
         let leave = async {
             // Whoever does not leave is stalled or in the middle of something endless.
+            self.pipeline.hub.emptied().await;
             self.connections.wait().await;
             self.shutdown.cancel();
             self.services.wait().await;
