@@ -27,7 +27,7 @@ pub(super) fn channel(table: &mut Table<'_>) -> Option<Channel> {
 fn retention(item: Item<'_>) -> Option<At<Retention>> {
     let mut table = item.table("`history`")?;
     let mut retention = Retention::default();
-    table.set("size", &mut retention.size, |item| item.number(1..=100_000));
+    table.set("size", &mut retention.size, |item| item.number(1..=1_000_000));
     table.set("ttl", &mut retention.ttl, |item| item.duration(SECOND..=YEAR));
     Some(At::new(retention, item.span))
 }
