@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::handoff::{Handoff, Watched};
@@ -71,11 +72,20 @@ pub(super) struct Connection {
     pub(super) handoff: Option<Handoff>,
 }
 
-/// A connection's place among those that the server allows.
+/// A connection's place among those that the server allows, and that a stop waits for: also when a shard of the hub
+/// has the socket, and the task of the connection is gone.
 #[derive(Debug)]
 struct Seat {
     _permit: OwnedSemaphorePermit,
+    _tracked: TaskTrackerToken,
     open: IntGauge,
+}
+
+impl Seat {
+    fn taken(permit: OwnedSemaphorePermit, tracked: TaskTrackerToken, open: IntGauge) -> Self {
+        open.inc();
+        Self { _permit: permit, _tracked: tracked, open }
+    }
 }
 
 impl Drop for Seat {
@@ -121,7 +131,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _peer)) => {
-                    tasks.spawn(Arc::clone(&self.server).serve(stream, permit));
+                    let seat = Seat::taken(permit, tasks.token(), self.server.open.clone());
+                    tasks.spawn(Arc::clone(&self.server).serve(stream, seat));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted: {error}");
@@ -133,9 +144,7 @@ impl Listener {
 }
 
 impl Server {
-    async fn serve(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
-        self.open.inc();
-        let seat = Seat { _permit: permit, open: self.open.clone() };
+    async fn serve(self: Arc<Self>, stream: TcpStream, seat: Seat) {
         let kill = CancellationToken::new();
         if let Err(error) = tune(&stream) {
             tracing::debug!(%error, "a connection could not be tuned: {error}");

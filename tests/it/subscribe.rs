@@ -214,6 +214,18 @@ async fn a_server_that_stops_says_goodbye_to_every_stream() {
     }
 }
 
+/// So many that the shards are not done when the last is asked to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_at_once_says_goodbye_to_every_stream_too() {
+    let server = TestServer::start(Scenario::shop().server("max_streams_per_principal = 1_000")).await;
+    let mut readers = futures_util::future::join_all((0..200).map(|_| server.subscribe("user.c7"))).await;
+    server.stop_at_once().await;
+    for reader in &mut readers {
+        assert_eq!(reader.next_event("bye").await.json()["code"], "draining");
+        reader.ended().await;
+    }
+}
+
 #[tokio::test]
 async fn who_leaves_is_forgotten() {
     let server = TestServer::start(Scenario::shop()).await;
