@@ -194,8 +194,9 @@ impl Server {
         };
         let Some((reader, framing)) = stream else { return };
         let parts = connection.into_parts();
-        // Nothing may follow the request of a stream, whose response says that it is the last.
-        if parts.read_buf.is_empty() {
+        // Nothing may follow the request of a stream, whose response says that it is the last; line ends are nothing
+        // (RFC 9112, section 2.2), whether they come with it or later.
+        if parts.read_buf.iter().all(|byte| b"\r\n".contains(byte)) {
             reader.feed(Socket { stream: parts.io.into_inner(), framing, seat: Box::new(seat) });
         }
     }

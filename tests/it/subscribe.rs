@@ -214,6 +214,16 @@ async fn a_server_that_stops_says_goodbye_to_every_stream() {
     }
 }
 
+#[tokio::test]
+async fn line_ends_after_a_request_do_no_harm() {
+    let server = TestServer::start(Scenario::shop()).await;
+    // The header's value ends the head early, and what `Listen` adds is one line end more.
+    let mut reader = server.listen(&["user.c7"]).header("x-last", "1\r\n").open().await;
+    reader.next_event("hello").await;
+    server.publish(order("c7", 1)).await.accepted();
+    assert_eq!(reader.next_order().await, "1");
+}
+
 /// So many that the shards are not done when the last is asked to end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_at_once_says_goodbye_to_every_stream_too() {
