@@ -224,6 +224,19 @@ async fn line_ends_after_a_request_do_no_harm() {
     assert_eq!(reader.next_order().await, "1");
 }
 
+/// Its bytes may come late, and be taken for another request.
+#[tokio::test]
+async fn a_request_for_a_stream_has_no_body() {
+    let server = TestServer::start(Scenario::shop()).await;
+    for header in [("content-length", "5"), ("transfer-encoding", "chunked")] {
+        let refused = server.listen(&["user.c7"]).header(header.0, header.1).open().await;
+        assert_eq!(refused.head.status, 400);
+        assert!(refused.body().await.contains("unexpected_body"));
+    }
+    let _reader = server.listen(&["user.c7"]).header("content-length", "0").greeted().await;
+    assert_eq!(server.metric("fanfare_subscribers").await, 1.0);
+}
+
 /// So many that the shards are not done when the last is asked to end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_at_once_says_goodbye_to_every_stream_too() {
