@@ -186,7 +186,11 @@ async fn bind(
         body_timeout: server.body_timeout,
     };
     let origins: Vec<String> = server.allowed_origins.iter().map(|origin| origin.value.clone()).collect();
-    let limits = ServerLimits { max_connections: server.max_connections, header_timeout: server.header_timeout };
+    let limits = ServerLimits {
+        max_connections: server.max_connections,
+        header_timeout: server.header_timeout,
+        stall_timeout: server.stall_timeout,
+    };
     let listen = async |address, routes| {
         let open = pipeline.metrics.connections.clone();
         let bound = Listener::bind(address, routes, limits, open, drain.clone()).await;

@@ -44,6 +44,8 @@ pub struct ServerLimits {
     pub max_connections: usize,
     /// How long a request's head may take.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of a stream; the system must not end its connection earlier.
+    pub stall_timeout: Duration,
 }
 
 /// One listening socket and what it serves.
@@ -146,7 +148,7 @@ impl Listener {
 impl Server {
     async fn serve(self: Arc<Self>, stream: TcpStream, seat: Seat) {
         let kill = CancellationToken::new();
-        if let Err(error) = tune(&stream) {
+        if let Err(error) = tune(&stream, self.limits) {
             tracing::debug!(%error, "a connection could not be tuned: {error}");
         }
         // Ended from outside, the future is dropped and the socket with it, wherever it was waiting.
@@ -253,9 +255,10 @@ async fn speaks_http2(stream: &TcpStream) -> bool {
     }
 }
 
-fn tune(stream: &TcpStream) -> std::io::Result<()> {
+fn tune(stream: &TcpStream, limits: ServerLimits) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
+    // Linux counts a client that lives and reads nothing, whose window is zero, as one that acknowledges nothing.
+    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT.max(limits.stall_timeout)))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PEER_TIMEOUT))
 }
