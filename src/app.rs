@@ -142,7 +142,6 @@ impl App {
         self.services.close();
         let leave = async {
             // Whoever does not leave is stalled or in the middle of something endless.
-            self.pipeline.hub.emptied().await;
             self.connections.wait().await;
             self.shutdown.cancel();
             self.services.wait().await;
@@ -187,7 +186,11 @@ async fn bind(
         body_timeout: server.body_timeout,
     };
     let origins: Vec<String> = server.allowed_origins.iter().map(|origin| origin.value.clone()).collect();
-    let limits = ServerLimits { max_connections: server.max_connections, header_timeout: server.header_timeout };
+    let limits = ServerLimits {
+        max_connections: server.max_connections,
+        header_timeout: server.header_timeout,
+        stall_timeout: server.stall_timeout,
+    };
     let listen = async |address, routes| {
         let open = pipeline.metrics.connections.clone();
         let bound = Listener::bind(address, routes, limits, open, drain.clone()).await;

@@ -68,7 +68,8 @@ pub(super) async fn one(
 }
 
 /// Publishes several, as a JSON array or one a line. Each item has its own result, in the order of the items. An
-/// idempotency key counts for each item at its place, so a repeat sends only what the first try did not.
+/// idempotency key counts for each item at its place, so a repeat sends only what the first try did not. Once the
+/// broker has not answered for one, the rest are not tried: each would wait as long.
 pub(super) async fn batch(
     State(context): State<Context>,
     asked: Asked,
@@ -79,22 +80,30 @@ pub(super) async fn batch(
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON, NDJSON]).await?;
-    let mut results = Vec::new();
+    let (mut results, mut broker) = (Vec::new(), Answers::AsFarAsKnown);
     for (place, item) in items(&body)?.iter().enumerate() {
         // No key that a producer can send has a space in it, so these are never the key of a single publish.
         let key = idempotency_key.map(|key| format!("{key} {place}"));
         let (credential, idempotency_key) = (credential.as_ref(), key.as_deref());
         let submission = Submission { credential, body: item.as_bytes(), idempotency_key, mode };
-        results.push(publish_item(&context, submission, &headers).await);
+        let result = match broker {
+            Answers::AsFarAsKnown => accept(&context, submission, &headers).await,
+            Answers::NotInTime => {
+                Err(PublishError::NotAccepted("it did not answer for an earlier item in time".to_owned()))
+            }
+        };
+        if matches!(result, Err(PublishError::UnknownOutcome(_))) {
+            broker = Answers::NotInTime;
+        }
+        results.push(result.map_or_else(|error| Problem::from(error).to_json(), |receipt| receipt.to_json()));
     }
     Ok(Json(json!({ "results": results })))
 }
 
-async fn publish_item(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Value {
-    match accept(context, submission, headers).await {
-        Ok(receipt) => receipt.to_json(),
-        Err(error) => Problem::from(error).to_json(),
-    }
+/// What a batch has seen of the broker.
+enum Answers {
+    AsFarAsKnown,
+    NotInTime,
 }
 
 async fn accept(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Result<Receipt, PublishError> {

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::handoff::{Handoff, Watched};
@@ -48,6 +49,8 @@ pub struct ServerLimits {
     pub max_connections: usize,
     /// How long a request's head may take.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of a stream; the system must not end its connection earlier.
+    pub stall_timeout: Duration,
 }
 
 /// One listening socket and what it serves.
@@ -83,11 +86,20 @@ enum Transport {
     Http2(Streams),
 }
 
-/// A connection's place among those that the server allows.
+/// A connection's place among those that the server allows, and that a stop waits for: also when a shard of the hub
+/// has the socket, and the task of the connection is gone.
 #[derive(Debug)]
 struct Seat {
     _permit: OwnedSemaphorePermit,
+    _tracked: TaskTrackerToken,
     open: IntGauge,
+}
+
+impl Seat {
+    fn taken(permit: OwnedSemaphorePermit, tracked: TaskTrackerToken, open: IntGauge) -> Self {
+        open.inc();
+        Self { _permit: permit, _tracked: tracked, open }
+    }
 }
 
 impl Drop for Seat {
@@ -133,7 +145,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _peer)) => {
-                    tasks.spawn(Arc::clone(&self.server).serve(stream, permit));
+                    let seat = Seat::taken(permit, tasks.token(), self.server.open.clone());
+                    tasks.spawn(Arc::clone(&self.server).serve(stream, seat));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted: {error}");
@@ -145,11 +158,9 @@ impl Listener {
 }
 
 impl Server {
-    async fn serve(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
-        self.open.inc();
-        let seat = Seat { _permit: permit, open: self.open.clone() };
+    async fn serve(self: Arc<Self>, stream: TcpStream, seat: Seat) {
         let kill = CancellationToken::new();
-        if let Err(error) = tune(&stream) {
+        if let Err(error) = tune(&stream, self.limits) {
             tracing::debug!(%error, "a connection could not be tuned: {error}");
         }
         // Ended from outside, the future is dropped and the socket with it, wherever it was waiting.
@@ -198,8 +209,9 @@ impl Server {
         };
         let Some((reader, framing)) = stream else { return };
         let parts = connection.into_parts();
-        // Nothing may follow the request of a stream, whose response says that it is the last.
-        if parts.read_buf.is_empty() {
+        // Nothing may follow the request of a stream, whose response says that it is the last; line ends are nothing
+        // (RFC 9112, section 2.2), whether they come with it or later.
+        if parts.read_buf.iter().all(|byte| b"\r\n".contains(byte)) {
             let stream = parts.io.into_inner();
             if let Err(error) = bound(&stream) {
                 tracing::debug!(%error, "a stream's buffers could not be bounded: {error}");
@@ -270,10 +282,11 @@ async fn speaks_http2(stream: &TcpStream) -> bool {
     }
 }
 
-fn tune(stream: &TcpStream) -> std::io::Result<()> {
+fn tune(stream: &TcpStream, limits: ServerLimits) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
+    // Linux counts a client that lives and reads nothing, whose window is zero, as one that acknowledges nothing.
+    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT.max(limits.stall_timeout)))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PEER_TIMEOUT))
 }
 

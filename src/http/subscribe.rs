@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
+use http_body::Body as _;
 
 use super::Context;
 use super::error::{Problem, SoftRefusal};
@@ -25,7 +26,13 @@ pub(super) async fn events(
     RawQuery(query): RawQuery,
     version: Version,
     headers: HeaderMap,
+    sent: Body,
 ) -> Response {
+    if !sent.is_end_stream() {
+        // Bytes of it may come when the socket has left hyper, and would be taken for another request.
+        let detail = "a request for a stream has no body";
+        return Problem::new(StatusCode::BAD_REQUEST, "unexpected_body", detail).into_response();
+    }
     if !accepts_events(&headers) {
         let detail = "this path answers with text/event-stream only";
         return Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail).into_response();

@@ -80,14 +80,6 @@ impl Hub {
         }
     }
 
-    /// Waits until the last subscription has ended.
-    pub async fn emptied(&self) {
-        const TICK: Duration = Duration::from_millis(10);
-        while self.subscribers().next().is_some() {
-            tokio::time::sleep(TICK).await;
-        }
-    }
-
     /// Leaves channels that nobody has listened to for a while. `unsubscribe` tells the broker.
     pub fn leave_idle(&self, unsubscribe: impl Fn(&ChannelName)) {
         let now = self.clock.now_ms();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{Answer, Event, Redis, Scenario, Subscriber, TestServer, alert, eventually, order};
@@ -204,6 +204,21 @@ async fn a_frozen_redis_is_told_within_a_second_and_what_follows_is_delivered() 
     redis.thaw();
     eventually("publishing works again", async || producer.publish(&nodes[0]).await == 202).await;
     producer.all_reach(&mut reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_waits_for_a_frozen_redis_once() {
+    let redis = Redis::start().await;
+    let [node, _other] = nodes(&redis).await;
+    let batch: Value = (1..=30).map(|number| order("c7", number)).collect();
+    redis.freeze();
+    let request = node.post("/v1/notifications:batch").body(batch.to_string());
+    // Each item would wait for a second, and the client's patience is DEADLINE.
+    let results = node.send(request).await.ok()["results"].clone();
+    redis.thaw();
+    let codes: Vec<_> = results.as_array().unwrap().iter().map(|result| result["code"].as_str().unwrap()).collect();
+    assert_eq!((codes[0], codes.len()), ("unknown_outcome", 30));
+    assert!(codes[1..].iter().all(|code| *code == "not_accepted"), "{codes:?}");
 }
 
 #[tokio::test]

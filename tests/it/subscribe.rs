@@ -215,6 +215,41 @@ async fn a_server_that_stops_says_goodbye_to_every_stream() {
 }
 
 #[tokio::test]
+async fn line_ends_after_a_request_do_no_harm() {
+    let server = TestServer::start(Scenario::shop()).await;
+    // The header's value ends the head early, and what `Listen` adds is one line end more.
+    let mut reader = server.listen(&["user.c7"]).header("x-last", "1\r\n").open().await;
+    reader.next_event("hello").await;
+    server.publish(order("c7", 1)).await.accepted();
+    assert_eq!(reader.next_order().await, "1");
+}
+
+/// Its bytes may come late, and be taken for another request.
+#[tokio::test]
+async fn a_request_for_a_stream_has_no_body() {
+    let server = TestServer::start(Scenario::shop()).await;
+    for header in [("content-length", "5"), ("transfer-encoding", "chunked")] {
+        let refused = server.listen(&["user.c7"]).header(header.0, header.1).open().await;
+        assert_eq!(refused.head.status, 400);
+        assert!(refused.body().await.contains("unexpected_body"));
+    }
+    let _reader = server.listen(&["user.c7"]).header("content-length", "0").greeted().await;
+    assert_eq!(server.metric("fanfare_subscribers").await, 1.0);
+}
+
+/// So many that the shards are not done when the last is asked to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_at_once_says_goodbye_to_every_stream_too() {
+    let server = TestServer::start(Scenario::shop().server("max_streams_per_principal = 1_000")).await;
+    let mut readers = futures_util::future::join_all((0..200).map(|_| server.subscribe("user.c7"))).await;
+    server.stop_at_once().await;
+    for reader in &mut readers {
+        assert_eq!(reader.next_event("bye").await.json()["code"], "draining");
+        reader.ended().await;
+    }
+}
+
+#[tokio::test]
 async fn who_leaves_is_forgotten() {
     let server = TestServer::start(Scenario::shop()).await;
     let readers = futures_util::future::join_all((0..20).map(|_| server.subscribe("user.c7"))).await;

@@ -51,7 +51,9 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         env!("CARGO_PKG_VERSION"),
         app.admin_address
     ))?;
-    let mut demo = Demo { url, producer_token: scene.producer_token()?, rules: HashMap::new(), published: 0 };
+    // A proxy of the environment would look for this server on its own loopback.
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let mut demo = Demo { url, client, producer_token: scene.producer_token()?, rules: HashMap::new(), published: 0 };
     let arrivals = demo.subscribe(&scene.subscriber_token()?).await?;
     let shown = if args.once {
         tokio::time::timeout(PATIENCE, demo.run(arrivals, Some(ONCE))).await.context("nothing arrived in time")?
@@ -67,6 +69,7 @@ pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 struct Demo {
     url: String,
+    client: reqwest::Client,
     producer_token: String,
     /// The rules that routed each notification, from its receipt.
     rules: HashMap<String, String>,
@@ -99,7 +102,7 @@ impl Demo {
     async fn publish(&mut self) -> anyhow::Result<()> {
         let notification = scene::notification(self.published);
         self.published += 1;
-        let request = reqwest::Client::new().post(format!("{}/v1/notifications", self.url)).json(&notification);
+        let request = self.client.post(format!("{}/v1/notifications", self.url)).json(&notification);
         let response = request.bearer_auth(&self.producer_token).send().await?;
         let receipt: Value = super::client::accepted(response).await?.json().await?;
         let names = receipt["rules"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -115,7 +118,7 @@ impl Demo {
     /// The subscriber: a stream of Server-Sent Events, as a browser would open it.
     async fn subscribe(&self, token: &str) -> anyhow::Result<impl Stream<Item = Value> + Unpin + use<>> {
         let url = format!("{}/v1/events?channel=user.{USER}&channel=ops.all", self.url);
-        let response = reqwest::Client::new().get(url).bearer_auth(token).send().await?;
+        let response = self.client.get(url).bearer_auth(token).send().await?;
         let events = super::client::accepted(response).await?.bytes_stream().eventsource();
         let notification = async |event: Result<eventsource_stream::Event, _>| {
             let event = event.ok().filter(|event| event.event == "message")?;

@@ -123,4 +123,9 @@ impl TestServer {
     pub(crate) async fn stop(self) {
         within_deadline("the server stops", self.app.stop(Stop::Drain)).await;
     }
+
+    /// Stops as on SIGINT.
+    pub(crate) async fn stop_at_once(self) {
+        within_deadline("the server stops", self.app.stop(Stop::AtOnce)).await;
+    }
 }
