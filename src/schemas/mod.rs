@@ -64,7 +64,7 @@ impl SchemaRegistry {
     /// Every [`Violation`], up to a limit. Their texts hold no value of the notification, so they may be logged.
     pub fn validate(&self, mut draft: Draft) -> Result<Draft, Vec<Violation>> {
         let Some(schema) = self.schemas.get(&draft.type_name) else {
-            return Err(vec![Violation::new("/type", "has no schema")]);
+            return Err(vec![Violation::new("/type", "is not a declared type")]);
         };
         // The validator takes a `Value`; moving the members into one and back out costs no copy.
         let value = Value::Object(std::mem::take(&mut draft.members));
@@ -211,7 +211,7 @@ mod tests {
         let low = Draft::from_value(json!({"type": "a", "title": "x", "priority": "low"})).unwrap();
         assert_eq!(registry.validate(low).unwrap_err().len(), 2);
         let other = Draft::from_value(json!({"type": "b"})).unwrap();
-        assert_eq!(registry.validate(other).unwrap_err(), [Violation::new("/type", "has no schema")]);
+        assert_eq!(registry.validate(other).unwrap_err(), [Violation::new("/type", "is not a declared type")]);
     }
 
     #[test]
