@@ -16,7 +16,7 @@ pub(super) struct Mark {
     pub(super) publisher: usize,
     /// To which channel.
     pub(super) channel: usize,
-    /// The how manieth of that publisher on that channel, from 0.
+    /// Its number among those of that publisher on that channel, from 0.
     pub(super) seq: u64,
     /// When it was sent, in nanoseconds of the run's clock; 0 when it is not measured.
     pub(super) sent: u64,
