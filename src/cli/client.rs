@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::ConfigArgs;
 use crate::config;
@@ -51,8 +51,12 @@ pub(super) async fn accepted(response: Response) -> anyhow::Result<Response> {
     if status.is_success() {
         return Ok(response);
     }
-    let body = response.text().await.unwrap_or_default();
-    let Ok(problem) = serde_json::from_str::<serde_json::Value>(&body) else { bail!("{status}: {body}") };
+    bail!(problem(status, &response.text().await.unwrap_or_default()))
+}
+
+/// What a refusal says, from its body.
+pub(super) fn problem(status: StatusCode, body: &str) -> String {
+    let Ok(problem) = serde_json::from_str::<serde_json::Value>(body) else { return format!("{status}: {body}") };
     let mut text = format!("{} {}", status.as_u16(), problem["detail"].as_str().unwrap_or_default());
     for error in problem["errors"].as_array().into_iter().flatten() {
         let (pointer, detail) = (error["pointer"].as_str(), error["detail"].as_str());
@@ -61,5 +65,5 @@ pub(super) async fn accepted(response: Response) -> anyhow::Result<Response> {
     for why in problem["why"].as_array().into_iter().flatten().filter_map(|why| why.as_str()) {
         text.push_str(&format!("\n  {why}"));
     }
-    bail!(text)
+    text
 }

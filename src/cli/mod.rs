@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod check;
 mod client;
 mod demo;
@@ -46,6 +47,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Show the main job: a server, a producer, a subscriber and a live page
     Demo(demo::DemoArgs),
+    /// Load a server and measure it: exit status 1 when a notification was lost, doubled, out of order or misdelivered
+    Bench(bench::BenchArgs),
 }
 
 /// Where the configuration is.
@@ -69,6 +72,7 @@ impl Cli {
             Command::Token(args) => token::token(&args),
             Command::Key(args) => key::key(&args),
             Command::Demo(args) => with_runtime(demo::demo(args)),
+            Command::Bench(args) => with_runtime(bench::bench(args)),
         };
         done.unwrap_or_else(|error| {
             // Standard error may be closed; the exit status says it as well.

@@ -5,6 +5,7 @@ mod support;
 
 mod architecture;
 mod auth;
+mod bench;
 mod browser;
 mod cli;
 mod http2;
