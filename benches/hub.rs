@@ -10,7 +10,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use fanfare::auth::Principal;
-use fanfare::hub::{Hello, Hub, HubSettings, Reader, SseBody, Start, Subscription};
+use fanfare::hub::{Hello, Hub, HubSettings, Listening, Reader, SseBody, Start, Subscription};
 use fanfare::notification::{ChannelName, Priority};
 use fanfare::stream::{
     Epoch, History, HistoryUnavailable, Inlet, Lane, Message, Position, Publication, ReadFuture, Record, RingBounds,
@@ -73,10 +73,11 @@ impl Stage {
     fn subscribe(&mut self) {
         let top = Position::new(self.epoch, 0);
         let open = async |channel| self.hub.open(channel, || async { Ok::<_, Infallible>([top; 2]) }).await.unwrap();
-        let leases = self.channels.iter().map(|channel| self.runtime.block_on(open(channel))).collect();
+        let lease = |channel| Listening { lease: self.runtime.block_on(open(channel)), sheds_low: false };
+        let listening = self.channels.iter().map(lease).collect();
         let subscription = Subscription {
             principal: Arc::new(Principal::anonymous()),
-            leases,
+            listening,
             start: Start::Live,
             hello: Hello { data: serde_json::json!({}), retry: Duration::from_secs(3) },
             history: Arc::new(NoHistory),
