@@ -6,6 +6,7 @@ mod support;
 mod architecture;
 mod auth;
 mod browser;
+mod checker;
 mod cli;
 mod http2;
 mod hub;
