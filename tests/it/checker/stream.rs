@@ -52,12 +52,10 @@ impl Stream {
             Kind::Lag { skipped } => {
                 self.skipped += skipped;
                 let fault = self.reach(epoch, seq, Reach::AtMost);
-                if fault.is_some() || epoch != self.at.epoch {
-                    let skipped = self.skipped;
-                    self.go_to(Position::new(epoch, seq.saturating_sub(skipped)));
-                    self.skipped = skipped;
+                if fault.is_none() && epoch == self.at.epoch {
+                    return None; // The next that is delivered shows whether as many are missing.
                 }
-                return fault.map(|(rule, why)| Violation::heard(rule, heard, why));
+                fault
             }
             Kind::Stands => {
                 let fault = self.reach(epoch, seq, Reach::AtMost);

@@ -14,7 +14,7 @@ use self::reference::{Model, Op, STREAMS};
 struct Delivery;
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
 
     #[test]
     fn readers_get_the_rest_or_are_told_what_is_missing(sequential 1..60 => Delivery);

@@ -15,7 +15,7 @@ use self::story::Story;
 use self::world::Settings;
 
 /// Runs by default; a few seconds.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 150;
 /// Every kind of fault that the runs inject between them.
 const FAULTS: [&str; 9] =
     ["attach", "cut", "delay", "eviction", "gap", "idle", "loss", "old_cursor", "unreadable_history"];

@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
     pub(super) async fn listen(mut self) -> Log {
         while !self.shop.is_closed() {
             let (mut stream, mut ear) = self.connect().await;
+            if self.rng.random_bool(0.3) {
+                // Long enough for more to be published than sockets hold.
+                self.fault("nap");
+                tokio::time::sleep(Duration::from_millis(self.rng.random_range(200..800))).await;
+            }
             let events = self.rng.random_range(1..60);
             for _ in 0..events {
                 // Now and then whether the shop is closed.
