@@ -69,9 +69,14 @@ impl Dice {
         }
     }
 
-    /// Whether everything goes well from now on.
-    pub(super) fn set_calm(&self, calm: bool) {
-        self.0.calm.store(calm, Ordering::Relaxed);
+    /// From now on everything goes well.
+    pub(super) fn calm(&self) {
+        self.0.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on things go wrong again.
+    pub(super) fn unsettle(&self) {
+        self.0.calm.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn faults(&self) -> BTreeMap<&'static str, usize> {

@@ -77,10 +77,10 @@ impl<'a> Story<'a> {
                 self.step().await;
                 self.seat();
             }
-            self.dice.set_calm(true);
+            self.dice.calm();
             self.come_to_rest().await;
             self.note_ends().await;
-            self.dice.set_calm(false);
+            self.dice.unsettle();
         }
         self.run.faults = self.dice.faults();
         self.run
