@@ -53,13 +53,13 @@ struct Listener {
 /// The rings, or what arrived before the channel's position was known.
 #[derive(Debug)]
 enum Streams {
-    Opening { early: Vec<Publication>, overflowed: bool },
+    Opening { early: Vec<Publication>, incomplete: bool },
     Open(Box<[Ring; Lane::ALL.len()]>),
 }
 
 impl Streams {
     fn opening() -> Self {
-        Self::Opening { early: Vec::new(), overflowed: false }
+        Self::Opening { early: Vec::new(), incomplete: false }
     }
 }
 
@@ -102,8 +102,8 @@ impl LocalChannel {
         let mut streams = self.streams.write();
         let mut rings = tops.map(|top| Ring::new(self.bounds, top));
         let mut complete = true;
-        if let Streams::Opening { early, overflowed } = &mut *streams {
-            complete = !*overflowed;
+        if let Streams::Opening { early, incomplete } = &mut *streams {
+            complete = !*incomplete;
             for publication in early.drain(..) {
                 let ring = &mut rings[publication.lane.index()];
                 complete &= ring.append(publication) != Append::Hole;
@@ -113,15 +113,22 @@ impl LocalChannel {
         complete
     }
 
+    /// Some of what arrived is missing. While the channel opens that is kept for [`LocalChannel::open`].
+    pub(super) fn note_missed(&self) {
+        if let Streams::Opening { incomplete, .. } = &mut *self.streams.write() {
+            *incomplete = true;
+        }
+    }
+
     /// Puts a publication into its ring.
     pub(super) fn append(&self, publication: Publication) -> Append {
         match &mut *self.streams.write() {
             Streams::Open(rings) => rings[publication.lane.index()].append(publication),
-            Streams::Opening { early, overflowed } => {
+            Streams::Opening { early, incomplete } => {
                 if early.len() < MAX_EARLY {
                     early.push(publication);
                 } else {
-                    *overflowed = true;
+                    *incomplete = true;
                 }
                 Append::Known
             }

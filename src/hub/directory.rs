@@ -267,9 +267,13 @@ impl Inlet for Hub {
     }
 
     fn missed(&self, channels: Option<&[ChannelName]>) {
+        let repair = |channel: &Arc<LocalChannel>| {
+            channel.note_missed();
+            self.ask_repair(channel);
+        };
         match channels {
-            Some(names) => names.iter().filter_map(|name| self.channel(name)).for_each(|it| self.ask_repair(&it)),
-            None => self.channels.read().values().for_each(|channel| self.ask_repair(channel)),
+            Some(names) => names.iter().filter_map(|name| self.channel(name)).for_each(|channel| repair(&channel)),
+            None => self.channels.read().values().for_each(repair),
         }
     }
 }

@@ -2,72 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-
-use crate::support::{Event, Frame, Scenario, TestServer, eventually, order, take_frame, with, within_deadline};
-
-/// A client's one connection.
-struct Connection {
-    requests: SendRequest<Body>,
-    _driver: JoinSet<()>,
-}
-
-impl Connection {
-    async fn open(server: &TestServer) -> Self {
-        let socket = TcpStream::connect(server.address).await.unwrap();
-        let (requests, connection) = handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
-        let mut driver = JoinSet::new();
-        driver.spawn(async { drop(connection.await) });
-        Self { requests, _driver: driver }
-    }
-
-    async fn subscribe(&mut self, server: &TestServer, token: &str) -> Stream {
-        let request = hyper::Request::get(format!("http://{}/v1/events", server.address))
-            .header("accept", "text/event-stream")
-            .header("authorization", format!("Bearer {token}"));
-        let sent = self.requests.send_request(request.body(Body::empty()).unwrap());
-        let response = within_deadline("the server answers", sent).await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert!(!response.headers().contains_key("connection"));
-        let mut stream = Stream { body: response.into_body(), text: Vec::new() };
-        assert_eq!(stream.next().await.unwrap().name.as_deref(), Some("hello"));
-        stream
-    }
-}
-
-struct Stream {
-    body: Incoming,
-    text: Vec<u8>,
-}
-
-impl Stream {
-    /// The next event; none when the stream has ended as it should.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            match take_frame(&mut self.text) {
-                Some(Frame::Event(event)) => return Some(event),
-                Some(Frame::Heartbeat) => {}
-                None => {
-                    let frame = within_deadline("something is said", self.body.frame()).await?;
-                    let frame = frame.expect("the connection was cut");
-                    self.text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-                }
-            }
-        }
-    }
-}
+use crate::support::{Http2, Scenario, TestServer, eventually, order, with};
 
 #[tokio::test]
 async fn the_end_of_one_stream_leaves_the_others_of_its_connection_open() {
     let server = TestServer::start(Scenario::shop()).await;
-    let mut connection = Connection::open(&server).await;
+    let mut connection = Http2::connect(&server).await;
     let soon_over = server.token_for("c8", Some(Duration::from_secs(2)));
     let mut short = connection.subscribe(&server, &soon_over).await;
     let mut long = connection.subscribe(&server, &server.token("c7")).await;
@@ -87,7 +27,7 @@ async fn the_end_of_one_stream_leaves_the_others_of_its_connection_open() {
 #[tokio::test]
 async fn a_stalled_stream_is_ended_alone() {
     let server = TestServer::start(Scenario::shop().server("stall_timeout = \"1s\"")).await;
-    let mut connection = Connection::open(&server).await;
+    let mut connection = Http2::connect(&server).await;
     let stalled = connection.subscribe(&server, &server.token("c8")).await;
     let mut healthy = connection.subscribe(&server, &server.token("c7")).await;
     let long = "x".repeat(16_000);
@@ -114,7 +54,7 @@ async fn a_stalled_stream_is_ended_alone() {
 #[tokio::test]
 async fn a_server_that_stops_says_goodbye_here_too() {
     let server = TestServer::start(Scenario::shop()).await;
-    let mut connection = Connection::open(&server).await;
+    let mut connection = Http2::connect(&server).await;
     let mut streams = [
         connection.subscribe(&server, &server.token("c7")).await,
         connection.subscribe(&server, &server.token("c8")).await,

@@ -2,23 +2,29 @@
 
 mod answer;
 mod chromium;
+mod ear;
+mod http2;
 mod listen;
 mod notifications;
 mod program;
 mod proxy;
 mod redis;
 mod scenario;
+mod seeds;
 mod server;
 mod sse;
 
 pub(crate) use answer::Answer;
 pub(crate) use chromium::Chromium;
+pub(crate) use ear::{Begin, Ear, content};
+pub(crate) use http2::{Http2, Http2Stream};
 pub(crate) use listen::{Listen, Subscriber};
 pub(crate) use notifications::{alert, broadcast, mention, order, with};
 pub(crate) use program::{Program, fanfare, run_with_input};
 pub(crate) use proxy::Proxy;
 pub(crate) use redis::Redis;
 pub(crate) use scenario::{Scenario, token};
+pub(crate) use seeds::{are_usual, for_each_seed};
 pub(crate) use server::TestServer;
 pub(crate) use sse::{Event, Frame, take_frame};
 
