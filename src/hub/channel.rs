@@ -26,8 +26,8 @@ pub struct LocalChannel {
     pub(super) users: AtomicUsize,
     /// When the last user left, in milliseconds of the hub's clock.
     pub(super) idle_since: AtomicU64,
-    /// A repair is queued.
-    pub(super) repair_queued: AtomicBool,
+    /// Holes that were found and are not known to be filled. The first of them queues the channel for repair.
+    pub(super) holes: AtomicUsize,
     audiences: Box<[Audience]>,
 }
 
@@ -74,7 +74,7 @@ impl LocalChannel {
             subscribed: tokio::sync::Mutex::new(false),
             users: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
-            repair_queued: AtomicBool::new(false),
+            holes: AtomicUsize::new(0),
             audiences,
         }
     }

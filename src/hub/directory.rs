@@ -48,7 +48,7 @@ pub struct Hub {
     next_shard: AtomicUsize,
     /// Open subscriptions by principal; a principal without any has no entry.
     principals: Mutex<HashMap<Arc<str>, usize>>,
-    /// Channels whose rings have a hole. Each is in it once at most.
+    /// Channels whose rings have a hole and whose repair has not begun. Each is in it once at most.
     repairs: Mutex<Vec<Arc<LocalChannel>>>,
     repair_bell: Notify,
     /// Subscriptions that were asked to end, and when their connections are ended if they have not.
@@ -237,18 +237,17 @@ impl Hub {
 
     /// Queues a channel whose rings must be filled from history.
     fn ask_repair(&self, channel: &Arc<LocalChannel>) {
-        if !channel.repair_queued.swap(true, Ordering::AcqRel) {
+        if channel.holes.fetch_add(1, Ordering::AcqRel) == 0 {
             self.repairs.lock().push(Arc::clone(channel));
             self.repair_bell.notify_one();
         }
     }
 
-    /// Waits for channels that need repair. A hole found after this returns queues the channel again.
+    /// Waits for channels that need repair. Until it is done, further holes of theirs queue nothing.
     pub(super) async fn next_repairs(&self) -> Vec<Arc<LocalChannel>> {
         loop {
             let due = std::mem::take(&mut *self.repairs.lock());
             if !due.is_empty() {
-                due.iter().for_each(|channel| channel.repair_queued.store(false, Ordering::Release));
                 return due;
             }
             self.repair_bell.notified().await;

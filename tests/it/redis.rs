@@ -190,6 +190,32 @@ async fn feeds_that_are_cut_under_load_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_cannot_be_read_keeps_no_other_waiting() {
+    let redis = Redis::start().await;
+    let nodes = nodes(&redis).await;
+    let mut spoilt = nodes[0].subscribe("user.c8").await;
+    let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
+    let epoch: String = redis::from_redis_value(redis.run("HGET fanfare:{user.c8}:m e").await).unwrap();
+    redis.run("HSET fanfare:{user.c8}:m e !!garbage!!").await;
+    let mut producer = Producer::new();
+    for round in 0..200 {
+        assert_eq!(producer.publish(&nodes[round % 2]).await, 202);
+        if round % 40 == 20 {
+            redis.run("CLIENT KILL TYPE pubsub").await;
+        }
+    }
+    for reader in &mut readers {
+        producer.all_reach(reader).await;
+    }
+    let failures = async || nodes[0].metric("fanfare_repair_failures_total").await;
+    eventually("the repair is tried again", async || failures().await >= 2.0).await;
+    // It is stored under what is no epoch, so this producer is told nothing, and the nodes cannot read what is pushed.
+    nodes[1].publish(order("c8", "late")).await.refused(503, "unknown_outcome");
+    redis.run(&format!("HSET fanfare:{{user.c8}}:m e {epoch}")).await;
+    assert_eq!(spoilt.next_order().await, "late", "it goes on when it can be read again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_redis_is_told_within_a_second_and_what_follows_is_delivered() {
     let redis = Redis::start().await;
     let nodes = nodes(&redis).await;
