@@ -183,19 +183,20 @@ impl Hub {
         let channels: Box<[_]> = leases.map(|lease| Arc::clone(&lease.channel)).collect();
         let subscriber = Arc::new(Subscriber::new(shard, principal, channels, self.clock, kill));
         let key = self.shards[shard].insert(&subscriber);
-        let keys = subscriber.channels().iter().enumerate().map(|(index, channel)| channel.join(&subscriber, index));
-        let keys = keys.collect();
+        for (index, channel) in subscriber.channels().iter().enumerate() {
+            channel.join(&subscriber, key, index);
+        }
         self.metrics.subscribers.inc();
-        Ok(Registration { subscriber, key, keys, served_by: ServedBy::Task })
+        Ok(Registration { subscriber, key, served_by: ServedBy::Task })
     }
 
     /// Undoes [`Hub::register`].
     pub(super) fn unregister(&self, registration: &Registration) {
-        let Registration { subscriber, key, keys, served_by } = registration;
-        for (channel, key) in subscriber.channels().iter().zip(keys) {
+        let Registration { subscriber, key, served_by } = registration;
+        for channel in subscriber.channels() {
             match served_by {
                 ServedBy::Task => channel.leave(subscriber.shard(), *key),
-                ServedBy::Shard => channel.leave_shard(subscriber.shard(), *key),
+                ServedBy::Shard { connection } => channel.leave_shard(subscriber.shard(), *connection),
             }
         }
         self.shards[subscriber.shard()].remove(*key);
@@ -279,16 +280,17 @@ enum ServedBy {
     /// A task of the connection's own, which is woken.
     Task,
     /// The shard.
-    Shard,
+    Shard {
+        /// Its key there.
+        connection: usize,
+    },
 }
 
-/// A subscriber and the keys by which it is found.
+/// A subscriber and the keys by which its shard and its channels find it.
 #[derive(Debug)]
 pub(super) struct Registration {
     pub(super) subscriber: Arc<Subscriber>,
     key: usize,
-    /// Its key in each of its channels.
-    keys: Box<[usize]>,
     served_by: ServedBy,
 }
 
@@ -296,10 +298,10 @@ impl Registration {
     /// From now on its shard writes to it, as `connection`. Called by the shard's worker.
     pub(super) fn move_to_shard(&mut self, connection: usize) {
         let shard = self.subscriber.shard();
-        for (index, (channel, key)) in self.subscriber.channels().iter().zip(&mut self.keys).enumerate() {
-            channel.leave(shard, *key);
-            *key = channel.join_shard(shard, connection, index);
+        for (index, channel) in self.subscriber.channels().iter().enumerate() {
+            channel.leave(shard, self.key);
+            channel.join_shard(shard, connection, index);
         }
-        self.served_by = ServedBy::Shard;
+        self.served_by = ServedBy::Shard { connection };
     }
 }
