@@ -356,6 +356,9 @@ async fn a_channel_shows_its_history_and_listeners_to_who_may_subscribe() {
     assert_eq!(info["subscribers"]["node"], 1);
     assert_eq!(info["lanes"]["normal"]["length"], 1);
     assert_eq!(info["lanes"]["express"]["position"], receipt["channels"][0]["position"]);
+    let unused = server.get("/v1/channels/user.c8").bearer_auth(server.token("c8"));
+    let nothing = json!({ "position": null, "length": 0 });
+    assert_eq!(server.send(unused).await.ok()["lanes"], json!({ "express": nothing, "normal": nothing }));
     server.send(look(server.token("c8"))).await.refused(403, "forbidden");
     server.send(server.get("/v1/channels/user.c7")).await.refused(401, "unauthenticated");
 }

@@ -101,6 +101,23 @@ async fn what_is_published_on_one_node_reaches_the_readers_of_another() {
 }
 
 #[tokio::test]
+async fn whoever_looks_at_channels_writes_nothing() {
+    let redis = Redis::start().await;
+    let open = Scenario::shop().replace("{ claim = \"sub\", equals = \"{user}\" }", "{ anyone = true }");
+    let node = TestServer::start(open.replace("default = true\n", "").at(&redis.url())).await;
+    ready(std::slice::from_ref(&node)).await;
+    for number in 0..20 {
+        let info = node.send(node.get(&format!("/v1/channels/user.c{number}"))).await.ok();
+        assert_eq!(info["lanes"]["normal"]["position"], Value::Null);
+    }
+    assert_eq!(redis.run("DBSIZE").await, redis::Value::Int(0));
+    node.publish(order("c7", 1)).await.accepted();
+    let info = node.send(node.get("/v1/channels/user.c7")).await.ok();
+    assert_eq!(info["lanes"]["normal"]["length"], 1);
+    assert!(info["lanes"]["express"]["position"].is_string());
+}
+
+#[tokio::test]
 async fn a_reader_goes_on_at_another_node_where_it_left_the_first() {
     let redis = Redis::start().await;
     let [a, b] = nodes(&redis).await;
