@@ -56,6 +56,27 @@ async fn what_subscribers_get_is_what_was_published_with_its_identity() {
     assert_eq!(received, with(with(published, "channel", "user.c7"), "priority", "medium"));
 }
 
+/// Whoever checks a notification on its way may take the first of two for what counts.
+#[tokio::test]
+async fn a_member_that_is_there_twice_is_refused_where_it_stands() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let body = order("c7", 1).to_string();
+    for (once, twice, pointer) in [
+        (r#""userId":"c7""#, r#""userId":"c8","userId":"c7""#, "/userId"),
+        (r#""status":"paid""#, r#""status":"paid","st\u0061tus":"paid""#, "/data/status"),
+    ] {
+        assert!(body.contains(once), "{body}");
+        let request = server.post("/v1/notifications").body(body.replace(once, twice));
+        let problem = server.send(request).await.refused(400, "malformed");
+        assert_eq!(problem["errors"], json!([{ "pointer": pointer, "detail": "is there more than once" }]));
+        let items = format!("[{body},{}]", body.replace(once, twice));
+        let results = server.send(server.post("/v1/notifications:batch").body(items)).await.ok();
+        assert_eq!(results["results"][1]["errors"], problem["errors"]);
+        assert_eq!(customer.next_order().await, "1", "the other item");
+    }
+}
+
 #[tokio::test]
 async fn every_fault_of_a_malformed_notification_is_told_at_once() {
     let server = TestServer::start(Scenario::shop()).await;
