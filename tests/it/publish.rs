@@ -217,9 +217,19 @@ async fn a_dry_run_decides_and_sends_nothing() {
 async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     let scenario = Scenario::shop().server("max_body = 1024").server("body_timeout = \"1s\"");
     let server = TestServer::start(scenario).await;
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", ""] {
+    let publish_as = async |kind: &str| {
         let request = server.post("/v1/notifications").headers(content_type(kind)).body(order("c7", 1).to_string());
-        server.send(request).await.refused(415, "unsupported_media_type");
+        server.send(request).await
+    };
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", ""] {
+        publish_as(kind).await.refused(415, "unsupported_media_type");
+    }
+    for charset in ["utf-16", "\"utf-16\"", "ISO-8859-1", "utf8", ""] {
+        let refused = publish_as(&format!("application/json;v=1; Charset={charset}")).await;
+        refused.refused(415, "unsupported_media_type");
+    }
+    for parameters in ["", ";", "; charset=utf-8", ";CHARSET=\"UTF-8\"", "; v=1"] {
+        publish_as(&format!("application/json{parameters}")).await.accepted();
     }
     let zipped = server.post("/v1/notifications").header("content-encoding", "gzip").body("x");
     server.send(zipped).await.refused(415, "unsupported_media_type");
@@ -237,6 +247,33 @@ async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     let mut answer = Vec::new();
     within_deadline("the slow body is given up", slow.read_buf(&mut answer)).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_names_one_host() {
+    let server = TestServer::start(Scenario::shop()).await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "host: a\r\nhost: a\r\n", 400),
+        ("1.1", "host: a b\r\n", 400),
+        ("1.1", "host: u@a\r\n", 400),
+        ("1.1", "host: a/b\r\n", 400),
+        ("1.1", "host: shop.test:8080\r\n", 200),
+        ("1.1", "host: [::1]:8080\r\n", 200),
+        ("1.1", "host:\r\n", 200),
+        ("1.0", "", 200),
+        ("1.0", "host: a\r\nhost: b\r\n", 400),
+    ] {
+        for address in [server.address, server.admin] {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET /livez HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            within_deadline("it is answered", socket.read_to_string(&mut answer)).await.unwrap();
+            assert_eq!(answer.split(' ').nth(1), Some(&*status.to_string()), "{request}{answer}");
+            assert_eq!(answer.contains("bad_host"), status == 400, "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
