@@ -111,8 +111,8 @@ pub struct Unavailable(pub String);
 /// What a broker keeps of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneInfo {
-    /// Its newest position.
-    pub top: Position,
+    /// Its newest position; none as long as nobody has published to the channel or subscribed to it.
+    pub top: Option<Position>,
     /// How many records are kept. In Redis some that are too old to be read may be among them.
     pub length: u64,
 }
@@ -202,7 +202,7 @@ impl Broker {
         }
     }
 
-    /// What is kept of both lanes of `channel`.
+    /// What is kept of both lanes of `channel`. Looking leaves nothing behind.
     ///
     /// # Errors
     /// [`Unavailable`] when the broker does not answer.

@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use super::{ConfigArgs, faulty, print};
 use crate::auth::mint;
 use crate::config::{self, Config, Issuer, Verifier};
-use crate::notification::{InvalidDuration, parse_duration};
+use crate::notification::parse_duration;
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Who the token is for: its claim `sub`
-    #[arg(long)]
+    #[arg(long, value_parser = parse_sub)]
     sub: String,
     /// Another claim; the value is JSON, or else a text
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
@@ -31,14 +31,28 @@ pub(super) struct TokenArgs {
     issuer: Option<String>,
 }
 
+fn parse_sub(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("is empty: no server takes a token for nobody".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 fn parse_claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("is not NAME=VALUE")?;
+    match name {
+        "sub" => return Err("the claim `sub` is set by --sub".to_owned()),
+        "exp" => return Err("the claim `exp` is set by --ttl".to_owned()),
+        _ => {}
+    }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
 }
 
-fn parse_ttl(text: &str) -> Result<Duration, InvalidDuration> {
-    parse_duration(text)
+/// Tokens count in whole seconds.
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = parse_duration(text).map_err(|error| error.to_string())?;
+    if ttl < Duration::from_secs(1) {
+        return Err("is less than a second: no server would take the token".to_owned());
+    }
+    Ok(ttl)
 }
 
 /// Prints a token.

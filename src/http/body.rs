@@ -9,6 +9,14 @@ use super::Context;
 use super::error::Problem;
 use crate::notification::Reason;
 
+/// The charset that a content type names. JSON has none (RFC 8259, section 11), but producers send it.
+fn charset(content_type: &str) -> Option<&str> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    })
+}
+
 /// Reads a body whose media type is one of `media_types`.
 pub(super) async fn read(
     context: &Context,
@@ -20,6 +28,10 @@ pub(super) async fn read(
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_types.iter().any(|allowed| media_type.eq_ignore_ascii_case(allowed)) {
         let detail = format!("content-type `{}` is not {}", media_type.escape_debug(), media_types.join(" or "));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    }
+    if let Some(charset) = charset(content_type).filter(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
+        let detail = format!("charset `{}` is not utf-8", charset.escape_debug());
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {

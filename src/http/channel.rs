@@ -21,7 +21,7 @@ pub(super) async fn info(
         path.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad_channel", rejection.body_text()))?;
     let credential = extract::credential(&headers, From::HeaderOrCookie)?;
     let ([express, normal], subscribers) = context.pipeline.inspect(credential.as_ref(), &channel).await?;
-    let lane = |info: LaneInfo| json!({"position": info.top.to_string(), "length": info.length});
+    let lane = |info: LaneInfo| json!({"position": info.top.map(|top| top.to_string()), "length": info.length});
     Ok(Json(json!({
         "channel": channel,
         "subscribers": { "node": subscribers },

@@ -1,6 +1,7 @@
 //! What requests carry: credentials, keys, cursors, trace ids.
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 
 use super::error::Problem;
 use crate::auth::{AuthError, Credential};
@@ -16,6 +17,24 @@ pub(super) enum From {
     Header,
     /// `Authorization`, else the cookie `fanfare_token`: `EventSource` cannot set headers.
     HeaderOrCookie,
+}
+
+/// Checks that a request of HTTP/1.1 has one `Host` that can be one (RFC 9112, section 3.2).
+pub(super) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let valid = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => can_be_host(host),
+        (None, _) => version != Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    };
+    let detail = "a request of HTTP/1.1 has one header `Host`, and it is a host";
+    if valid { Ok(()) } else { Err(Problem::new(StatusCode::BAD_REQUEST, "bad_host", detail)) }
+}
+
+/// Empty where the target has no authority (RFC 9110, section 7.2).
+fn can_be_host(value: &HeaderValue) -> bool {
+    let host = value.as_bytes();
+    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }
 
 /// The credential of a request.

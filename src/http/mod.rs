@@ -20,8 +20,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -54,6 +54,7 @@ pub fn routes(context: Context, allowed_origins: &[String]) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(cors(allowed_origins))
+        .layer(from_fn(name_host))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(context.clone(), count))
         .with_state(context)
@@ -71,6 +72,7 @@ pub fn admin_routes(context: Context) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn(name_host))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(context.clone(), count))
         .with_state(context)
@@ -83,6 +85,14 @@ async fn count(context: axum::extract::State<Context>, request: Request, next: N
     let route = route.as_ref().map_or("other", axum::extract::MatchedPath::as_str);
     context.pipeline.metrics.http_request(route, response.status().as_u16());
     response
+}
+
+/// Refuses requests that do not name their host as they must, which a proxy in front may have taken for another's.
+async fn name_host(request: Request, next: Next) -> Response {
+    match extract::check_host(request.version(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Lets pages of the listed origins call, with their cookies. Fetch-based clients ask before they send a cursor.

@@ -209,15 +209,11 @@ impl Server {
         };
         let Some((reader, framing)) = stream else { return };
         let parts = connection.into_parts();
-        // Nothing may follow the request of a stream, whose response says that it is the last; line ends are nothing
-        // (RFC 9112, section 2.2), whether they come with it or later.
-        if parts.read_buf.iter().all(|byte| b"\r\n".contains(byte)) {
-            let stream = parts.io.into_inner();
-            if let Err(error) = bound(&stream) {
-                tracing::debug!(%error, "a stream's buffers could not be bounded: {error}");
-            }
-            reader.feed(Socket { stream, framing, seat: Box::new(seat) });
+        let stream = parts.io.into_inner();
+        if let Err(error) = bound(&stream) {
+            tracing::debug!(%error, "a stream's buffers could not be bounded: {error}");
         }
+        reader.feed(Socket { stream, framing, early: parts.read_buf, seat: Box::new(seat) });
     }
 
     fn service(&self, transport: Transport) -> Served {

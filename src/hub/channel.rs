@@ -1,10 +1,10 @@
 //! One channel that has subscribers on this node: its rings, and who listens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use slab::Slab;
 
 use super::Subscriber;
 use crate::notification::ChannelName;
@@ -26,19 +26,20 @@ pub struct LocalChannel {
     pub(super) users: AtomicUsize,
     /// When the last user left, in milliseconds of the hub's clock.
     pub(super) idle_since: AtomicU64,
-    /// A repair is queued.
-    pub(super) repair_queued: AtomicBool,
+    /// Holes that were found and are not known to be filled. The first of them queues the channel for repair.
+    pub(super) holes: AtomicUsize,
     audiences: Box<[Audience]>,
 }
 
-/// The subscribers of a channel on one shard.
+/// The subscribers of a channel on one shard. Their keys are the shard's own, and stay while they listen. Whoever left
+/// leaves nothing behind, so a publication costs as much as there are subscribers, and not as there ever were.
 #[derive(Debug, Default)]
 struct Audience {
-    /// Those whose writers are woken.
-    listeners: Mutex<Slab<Listener>>,
-    /// Those that the shard writes to: the connection, and the channel's place in its subscription. Only the shard's
-    /// worker locks it for more than its length.
-    members: Mutex<Slab<(usize, usize)>>,
+    /// Those whose writers are woken, by subscriber.
+    listeners: Mutex<BTreeMap<usize, Listener>>,
+    /// Those that the shard writes to, by connection: the channel's place in its subscription. Only the shard's worker
+    /// locks it for more than its length.
+    members: Mutex<BTreeMap<usize, usize>>,
     /// Set while the shard has been told of news and has not looked yet, so that it is told once.
     told: AtomicBool,
 }
@@ -74,7 +75,7 @@ impl LocalChannel {
             subscribed: tokio::sync::Mutex::new(false),
             users: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
-            repair_queued: AtomicBool::new(false),
+            holes: AtomicUsize::new(0),
             audiences,
         }
     }
@@ -188,37 +189,34 @@ impl LocalChannel {
         }
     }
 
-    /// Adds a listener, and returns its key for [`LocalChannel::leave`].
-    pub(super) fn join(&self, subscriber: &Arc<Subscriber>, index: usize) -> usize {
+    /// Adds a listener, whose shard knows it by `key`.
+    pub(super) fn join(&self, subscriber: &Arc<Subscriber>, key: usize, index: usize) {
         let audience = &self.audiences[subscriber.shard()];
-        audience.listeners.lock().insert(Listener { subscriber: Arc::clone(subscriber), index })
+        audience.listeners.lock().insert(key, Listener { subscriber: Arc::clone(subscriber), index });
     }
 
     /// Removes a listener.
     pub(super) fn leave(&self, shard: usize, key: usize) {
-        self.audiences[shard].listeners.lock().try_remove(key);
+        self.audiences[shard].listeners.lock().remove(&key);
     }
 
-    /// Adds a connection of the shard, and returns its key for [`LocalChannel::leave_shard`].
-    pub(super) fn join_shard(&self, shard: usize, connection: usize, index: usize) -> usize {
-        self.audiences[shard].members.lock().insert((connection, index))
+    /// Adds a connection of the shard.
+    pub(super) fn join_shard(&self, shard: usize, connection: usize, index: usize) {
+        self.audiences[shard].members.lock().insert(connection, index);
     }
 
     /// Removes a connection of the shard.
-    pub(super) fn leave_shard(&self, shard: usize, key: usize) {
-        self.audiences[shard].members.lock().try_remove(key);
+    pub(super) fn leave_shard(&self, shard: usize, connection: usize) {
+        self.audiences[shard].members.lock().remove(&connection);
     }
 
     /// Fills `out` with connections of a shard and the channel's place in each, beginning at `from`, and says where to
-    /// go on; `None` after the last. Keys stay, so whoever is a member all the while is in it once.
+    /// go on; `None` after the last. They are in order, so whoever is a member all the while is in it once.
     pub(super) fn members(&self, shard: usize, from: usize, out: &mut Vec<(usize, usize)>) -> Option<usize> {
         let members = self.audiences[shard].members.lock();
-        let mut at = from;
-        while at < members.capacity() && out.len() < out.capacity() {
-            out.extend(members.get(at));
-            at += 1;
-        }
-        (!out.is_empty()).then_some(at)
+        let room = out.capacity() - out.len();
+        out.extend(members.range(from..).take(room).map(|(&connection, &index)| (connection, index)));
+        out.last().map(|(connection, _)| connection + 1)
     }
 
     /// How many subscribers listen on this node.
@@ -240,7 +238,7 @@ impl LocalChannel {
     pub(super) fn notify(&self, shard: usize) {
         let audience = &self.audiences[shard];
         audience.told.store(false, Ordering::Release);
-        for (_, listener) in audience.listeners.lock().iter() {
+        for listener in audience.listeners.lock().values() {
             listener.subscriber.tell(listener.index);
         }
     }
@@ -255,4 +253,55 @@ pub(super) enum Pulled {
     Full,
     /// The ring does not reach back; history must be read.
     Passed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARD: usize = 0;
+
+    fn channel() -> LocalChannel {
+        LocalChannel::new("user.c7".parse().unwrap(), RingBounds { records: 16, bytes: 1_024 }, 1)
+    }
+
+    /// The connections that a fan-out meets, `stretch` at a time; `meanwhile` happens after each.
+    fn fan_out(channel: &LocalChannel, stretch: usize, mut meanwhile: impl FnMut()) -> Vec<usize> {
+        let (mut met, mut from) = (Vec::new(), 0);
+        let mut some = Vec::with_capacity(stretch);
+        while let Some(next) = channel.members(SHARD, from, &mut some) {
+            from = next;
+            met.extend(some.drain(..).map(|(connection, _)| connection));
+            meanwhile();
+        }
+        met
+    }
+
+    #[test]
+    fn who_left_leaves_nothing_behind() {
+        let channel = channel();
+        (0..10_000).for_each(|connection| channel.join_shard(SHARD, connection, 0));
+        (0..9_999).for_each(|connection| channel.leave_shard(SHARD, connection));
+        assert_eq!(channel.listeners(), 1);
+        assert_eq!(fan_out(&channel, 64, || {}), [9_999]);
+        channel.leave_shard(SHARD, 9_999);
+        assert!(channel.audiences[SHARD].members.lock().is_empty());
+        assert!(fan_out(&channel, 64, || {}).is_empty());
+    }
+
+    #[test]
+    fn who_stays_is_met_once_whoever_comes_and_leaves() {
+        let channel = channel();
+        (0..100).for_each(|connection| channel.join_shard(SHARD, connection, 0));
+        let mut leaving = (0..100).step_by(3);
+        let met = fan_out(&channel, 8, || {
+            for connection in leaving.by_ref().take(3) {
+                channel.leave_shard(SHARD, connection);
+                channel.join_shard(SHARD, 100 + connection, 0);
+            }
+        });
+        for connection in (0..100).filter(|connection| connection % 3 != 0) {
+            assert_eq!(met.iter().filter(|one| **one == connection).count(), 1, "{connection}: {met:?}");
+        }
+    }
 }

@@ -8,16 +8,23 @@ use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use super::Reader;
 use super::turn::{Framing, Turn};
 use super::wake::Wake;
+use super::{Bye, CloseReason, Reader};
 
 /// Line ends that a client may send after its request (RFC 9112, section 2.2 knows such); anything else is another
 /// request, which a stream never comes to.
 const MAX_STRAY: usize = 8;
+/// What is read of another request in one turn: closing a socket with unread bytes would be a reset, which takes away
+/// from the client what it has not read yet.
+const MAX_READS: usize = 64;
+/// Around when a client comes back that sent another request.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// A socket on which the head of a stream's response has been sent.
 #[derive(Debug)]
@@ -26,6 +33,8 @@ pub struct Socket {
     pub stream: TcpStream,
     /// How the body is delimited.
     pub framing: Framing,
+    /// What its client had sent by then after its request.
+    pub early: Bytes,
     /// Lives as long as the connection does: its place among those that the server allows.
     pub seat: Box<dyn Any + Send>,
 }
@@ -54,9 +63,12 @@ pub(super) enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(reader: Reader, socket: Socket, wake: Arc<Wake>) -> Self {
+    pub(super) fn new(reader: Reader, mut socket: Socket, wake: Arc<Wake>) -> Self {
         let waker = Waker::from(Arc::clone(&wake));
-        Self { reader, socket, wake, waker, unsent: Vec::new(), stray: 0 }
+        let early = std::mem::take(&mut socket.early);
+        let mut new = Self { reader, socket, wake, waker, unsent: Vec::new(), stray: 0 };
+        new.hear(&early);
+        new
     }
 
     /// Asks for a turn.
@@ -77,7 +89,7 @@ impl Connection {
         self.wake.attended();
         // Also while it is blocked and takes no news: it may have to end.
         self.reader.subscriber().watch(&self.waker);
-        if self.reader.subscriber().is_killed() || self.is_abandoned() {
+        if self.reader.subscriber().is_killed() || self.listen() == Client::Left {
             return Next::Close;
         }
         self.run(turn)
@@ -171,27 +183,40 @@ impl Connection {
         }
     }
 
-    /// Whether the client has left, or sends what no client of a stream sends. It is woken when it does.
-    fn is_abandoned(&mut self) -> bool {
-        let mut context = Context::from_waker(&self.waker);
-        let mut stray = [0; MAX_STRAY];
-        loop {
-            match self.socket.stream.poll_read_ready(&mut context) {
-                Poll::Pending => return false,
-                Poll::Ready(Err(_)) => return true,
+    /// Looks whether the client has left, and hears what it sends. It is woken when there is more.
+    fn listen(&mut self) -> Client {
+        let mut bytes = [0; 1_024];
+        for _ in 0..MAX_READS {
+            match self.socket.stream.poll_read_ready(&mut Context::from_waker(&self.waker)) {
+                Poll::Pending => return Client::Stays,
+                Poll::Ready(Err(_)) => return Client::Left,
                 Poll::Ready(Ok(())) => {}
             }
-            match self.socket.stream.try_read(&mut stray) {
-                Ok(0) => return true,
-                Ok(read) => {
-                    self.stray += read;
-                    if self.stray > MAX_STRAY || stray[..read].iter().any(|byte| !b"\r\n".contains(byte)) {
-                        return true;
-                    }
-                }
+            match self.socket.stream.try_read(&mut bytes) {
+                Ok(0) => return Client::Left,
+                Ok(read) => self.hear(&bytes[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return true,
+                Err(_) => return Client::Left,
             }
         }
+        // It sends on and on, and was asked to end long ago: what it sends need not wake it.
+        Client::Stays
     }
+
+    /// Takes what a client sends after its request. Anything but a few line ends is another request, which is never
+    /// answered: the stream ends, and says why.
+    fn hear(&mut self, bytes: &[u8]) {
+        self.stray = self.stray.saturating_add(bytes.len());
+        if self.stray > MAX_STRAY || bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
+            let Reader { hub, registration, .. } = &self.reader;
+            hub.close(&registration.subscriber, Bye::jittered(CloseReason::BadRequest, RETRY));
+        }
+    }
+}
+
+/// What became of the client of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Stays,
+    Left,
 }

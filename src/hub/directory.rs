@@ -48,7 +48,7 @@ pub struct Hub {
     next_shard: AtomicUsize,
     /// Open subscriptions by principal; a principal without any has no entry.
     principals: Mutex<HashMap<Arc<str>, usize>>,
-    /// Channels whose rings have a hole. Each is in it once at most.
+    /// Channels whose rings have a hole and whose repair has not begun. Each is in it once at most.
     repairs: Mutex<Vec<Arc<LocalChannel>>>,
     repair_bell: Notify,
     /// Subscriptions that were asked to end, and when their connections are ended if they have not.
@@ -183,19 +183,20 @@ impl Hub {
         let channels: Box<[_]> = leases.map(|lease| Arc::clone(&lease.channel)).collect();
         let subscriber = Arc::new(Subscriber::new(shard, principal, channels, self.clock, kill));
         let key = self.shards[shard].insert(&subscriber);
-        let keys = subscriber.channels().iter().enumerate().map(|(index, channel)| channel.join(&subscriber, index));
-        let keys = keys.collect();
+        for (index, channel) in subscriber.channels().iter().enumerate() {
+            channel.join(&subscriber, key, index);
+        }
         self.metrics.subscribers.inc();
-        Ok(Registration { subscriber, key, keys, served_by: ServedBy::Task })
+        Ok(Registration { subscriber, key, served_by: ServedBy::Task })
     }
 
     /// Undoes [`Hub::register`].
     pub(super) fn unregister(&self, registration: &Registration) {
-        let Registration { subscriber, key, keys, served_by } = registration;
-        for (channel, key) in subscriber.channels().iter().zip(keys) {
+        let Registration { subscriber, key, served_by } = registration;
+        for channel in subscriber.channels() {
             match served_by {
                 ServedBy::Task => channel.leave(subscriber.shard(), *key),
-                ServedBy::Shard => channel.leave_shard(subscriber.shard(), *key),
+                ServedBy::Shard { connection } => channel.leave_shard(subscriber.shard(), *connection),
             }
         }
         self.shards[subscriber.shard()].remove(*key);
@@ -237,18 +238,17 @@ impl Hub {
 
     /// Queues a channel whose rings must be filled from history.
     fn ask_repair(&self, channel: &Arc<LocalChannel>) {
-        if !channel.repair_queued.swap(true, Ordering::AcqRel) {
+        if channel.holes.fetch_add(1, Ordering::AcqRel) == 0 {
             self.repairs.lock().push(Arc::clone(channel));
             self.repair_bell.notify_one();
         }
     }
 
-    /// Waits for channels that need repair. A hole found after this returns queues the channel again.
+    /// Waits for channels that need repair. Until it is done, further holes of theirs queue nothing.
     pub(super) async fn next_repairs(&self) -> Vec<Arc<LocalChannel>> {
         loop {
             let due = std::mem::take(&mut *self.repairs.lock());
             if !due.is_empty() {
-                due.iter().for_each(|channel| channel.repair_queued.store(false, Ordering::Release));
                 return due;
             }
             self.repair_bell.notified().await;
@@ -284,16 +284,17 @@ enum ServedBy {
     /// A task of the connection's own, which is woken.
     Task,
     /// The shard.
-    Shard,
+    Shard {
+        /// Its key there.
+        connection: usize,
+    },
 }
 
-/// A subscriber and the keys by which it is found.
+/// A subscriber and the keys by which its shard and its channels find it.
 #[derive(Debug)]
 pub(super) struct Registration {
     pub(super) subscriber: Arc<Subscriber>,
     key: usize,
-    /// Its key in each of its channels.
-    keys: Box<[usize]>,
     served_by: ServedBy,
 }
 
@@ -301,10 +302,10 @@ impl Registration {
     /// From now on its shard writes to it, as `connection`. Called by the shard's worker.
     pub(super) fn move_to_shard(&mut self, connection: usize) {
         let shard = self.subscriber.shard();
-        for (index, (channel, key)) in self.subscriber.channels().iter().zip(&mut self.keys).enumerate() {
-            channel.leave(shard, *key);
-            *key = channel.join_shard(shard, connection, index);
+        for (index, channel) in self.subscriber.channels().iter().enumerate() {
+            channel.leave(shard, self.key);
+            channel.join_shard(shard, connection, index);
         }
-        self.served_by = ServedBy::Shard;
+        self.served_by = ServedBy::Shard { connection };
     }
 }

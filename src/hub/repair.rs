@@ -1,9 +1,12 @@
 //! Fills the holes of rings from history, so that no subscriber is left waiting for what will not come.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hub, LocalChannel};
@@ -11,34 +14,79 @@ use crate::stream::{History, HistoryUnavailable, Lane};
 
 /// Records per read.
 const PAGE: usize = 256;
-/// Channels repaired at once.
+/// Channels that are read at once.
 const MAX_REPAIRS: usize = 8;
-/// Between tries when history cannot be read.
-const RETRY: Duration = Duration::from_millis(250);
+/// Around how long a channel that cannot be read waits for its second try. Each wait is twice the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Around how long it waits at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Hub {
     /// Repairs channels as holes are found, until `shutdown`.
     pub async fn run_repairs(self: Arc<Self>, history: Arc<dyn History>, shutdown: CancellationToken) {
-        while let Some(channels) = shutdown.run_until_cancelled(self.next_repairs()).await {
-            let repairs = channels.into_iter().map(|channel| self.repair(channel, &*history));
-            let all = stream::iter(repairs).buffer_unordered(MAX_REPAIRS).collect::<()>();
-            if shutdown.run_until_cancelled(all).await.is_none() {
-                return;
+        shutdown.run_until_cancelled(self.repair_all(&*history)).await;
+    }
+
+    /// Repairs each channel on its own: one that cannot be read keeps no other waiting.
+    async fn repair_all(&self, history: &dyn History) {
+        let slots = Semaphore::new(MAX_REPAIRS);
+        let mut repairs = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                channels = self.next_repairs() => {
+                    repairs.extend(channels.into_iter().map(|channel| self.repair(channel, history, &slots)));
+                }
+                Some(()) = repairs.next() => {}
             }
         }
     }
 
-    /// Reads on until the top. It does not give up: until the broker answers there is nothing to deliver.
-    async fn repair(&self, channel: Arc<LocalChannel>, history: &dyn History) {
-        for lane in Lane::ALL {
-            loop {
-                match self.repair_page(&channel, lane, history).await {
-                    Ok(true) => break,
-                    Ok(false) => {}
-                    Err(_) => tokio::time::sleep(RETRY.mul_f64(rand::random_range(1.0..2.0))).await,
+    /// Reads on until the top. As long as this node has the channel it does not give up: until it can be read there is
+    /// nothing to deliver.
+    async fn repair(&self, channel: Arc<LocalChannel>, history: &dyn History, slots: &Semaphore) {
+        let mut failures = 0;
+        while self.has(&channel) {
+            let slot = slots.acquire().await;
+            let holes = channel.holes.load(Ordering::Acquire);
+            let repaired = self.repair_lanes(&channel, history).await;
+            drop(slot);
+            match repaired {
+                // Those that were found meanwhile may be behind what was read.
+                Ok(()) if channel.holes.fetch_sub(holes, Ordering::AcqRel) == holes => return,
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    let wait = wait_after(failures);
+                    failures += 1;
+                    self.note_failure(&channel, failures, wait, &error);
+                    tokio::time::sleep(wait).await;
                 }
             }
         }
+    }
+
+    /// Whether this is the channel that this node has by that name. It is kept for a while without subscribers, and one
+    /// who comes in that time relies on its rings.
+    fn has(&self, channel: &Arc<LocalChannel>) -> bool {
+        self.channel(channel.name()).is_some_and(|known| Arc::ptr_eq(&known, channel))
+    }
+
+    fn note_failure(&self, channel: &LocalChannel, failures: u32, wait: Duration, error: &HistoryUnavailable) {
+        self.metrics.repair_failures.inc();
+        let name = channel.name();
+        if failures == 1 {
+            // Every channel may fail once while the broker comes back: that is no news of the channel.
+            tracing::debug!(channel = %name, %error, "`{name}` could not be repaired: {error}; next try in {wait:?}");
+        } else {
+            tracing::warn!(channel = %name, %error,
+                "`{name}` could not be repaired {failures} times, and its subscribers wait: {error}; next try in {wait:?}");
+        }
+    }
+
+    async fn repair_lanes(&self, channel: &Arc<LocalChannel>, history: &dyn History) -> Result<(), HistoryUnavailable> {
+        for lane in Lane::ALL {
+            while !self.repair_page(channel, lane, history).await? {}
+        }
+        Ok(())
     }
 
     /// Reads one page after the ring's head. True at the top.
@@ -57,5 +105,26 @@ impl Hub {
             self.tell(channel);
         }
         Ok(filled && at_top)
+    }
+}
+
+/// How long to wait after a failure that followed `earlier` others: jittered, so that channels which failed together do
+/// not come back together.
+fn wait_after(earlier: u32) -> Duration {
+    let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(earlier)).min(LONGEST_WAIT);
+    wait.mul_f64(rand::random_range(0.75..1.25))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_a_bound() {
+        for (earlier, around) in [(0, 250), (1, 500), (5, 8_000), (6, 10_000), (u32::MAX, 10_000)] {
+            let around = Duration::from_millis(around);
+            let wait = wait_after(earlier);
+            assert!((around.mul_f64(0.75)..around.mul_f64(1.25)).contains(&wait), "{earlier}: {wait:?}");
+        }
     }
 }

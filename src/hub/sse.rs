@@ -32,7 +32,7 @@ pub enum CloseReason {
     Unauthenticated,
     /// A channel's policy does not let the principal in.
     Forbidden,
-    /// The request names no channel or one that does not exist, or its query cannot be read.
+    /// The request names no channel or one that does not exist, its query cannot be read, or another request follows.
     BadRequest,
     /// Nothing could be written for too long.
     Stalled,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Name, Priority, TypeName, parse_duration};
+use super::{Name, Priority, TypeName, json, parse_duration};
 
 /// Every member that a notification may have.
 pub const MEMBERS: [&str; 11] =
@@ -65,9 +65,15 @@ impl Draft {
     /// # Errors
     /// Every [`Violation`] found.
     pub fn parse(body: &[u8]) -> Result<Self, Vec<Violation>> {
-        match serde_json::from_slice(body) {
-            Ok(value) => Self::from_value(value),
-            Err(error) => Err(vec![Violation::new("", format!("is not JSON: {error}"))]),
+        let (value, mut violations) =
+            json::read(body).map_err(|error| vec![Violation::new("", format!("is not JSON: {error}"))])?;
+        match Self::from_value(value) {
+            Ok(draft) if violations.is_empty() => Ok(draft),
+            Ok(_) => Err(violations),
+            Err(more) => {
+                violations.extend(more);
+                Err(violations)
+            }
         }
     }
 
@@ -236,5 +242,12 @@ mod tests {
         assert_eq!(faults("[]")[0].1, "is not a JSON object");
         assert!(faults("{").first().unwrap().1.starts_with("is not JSON"));
         assert!(faults("\u{feff}{}").first().unwrap().1.starts_with("is not JSON"));
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_a_fault_beside_the_others() {
+        let faults = faults(r#"{"type":"a","userId":"ada","userId":"","data":{"n":[{"id":1,"id":1}]}}"#);
+        let pointers: Vec<_> = faults.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/userId", "/data/n/0/id", "/userId"]);
     }
 }

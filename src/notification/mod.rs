@@ -2,6 +2,7 @@
 
 mod draft;
 mod duration;
+mod json;
 mod name;
 mod priority;
 mod reason;

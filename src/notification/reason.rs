@@ -66,7 +66,7 @@ reasons! {
     Unauthenticated = "unauthenticated", Rejected;
     /// The body is larger than the server takes.
     BodyTooLarge = "body_too_large", Rejected;
-    /// The body is not one JSON object, or a member is unknown or malformed.
+    /// The body is not one JSON object, or a member is unknown, malformed or there twice.
     Malformed = "malformed", Rejected;
     /// No type of that name is declared.
     UnknownType = "unknown_type", Rejected;

@@ -340,18 +340,33 @@ fn requested(snapshot: &Snapshot, subscriber: &Principal, named: &[String]) -> R
     let mut channels = named.iter().map(|text| text.parse()).collect::<Result<Vec<ChannelName>, _>>();
     let channels = channels.as_mut().map_err(|error| AttachError::BadChannel(error.clone()))?;
     if channels.is_empty() {
-        channels.extend(snapshot.default_channels(subscriber));
+        *channels = defaults(snapshot, subscriber)?;
     }
     channels.sort();
     channels.dedup();
     match channels.len() {
+        ..=MAX_CHANNELS => Ok(std::mem::take(channels)),
+        more => Err(AttachError::TooManyChannels(more)),
+    }
+}
+
+/// The default channels that are the subscriber's: those that are for others are left out, unless that leaves none.
+fn defaults(snapshot: &Snapshot, subscriber: &Principal) -> Result<Vec<ChannelName>, AttachError> {
+    let (mut permitted, mut refusal) = (Vec::new(), None);
+    for channel in snapshot.default_channels(subscriber) {
+        match permit(snapshot, subscriber, std::slice::from_ref(&channel)) {
+            Ok(()) => permitted.push(channel),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    match refusal {
+        _ if !permitted.is_empty() => Ok(permitted),
+        Some(refusal) => Err(refusal),
         // Some of the default channels may be theirs once they have signed in.
-        0 if subscriber.proof == Proof::Anonymous && snapshot.channels.iter().any(|spec| spec.default) => {
+        None if subscriber.proof == Proof::Anonymous && snapshot.channels.iter().any(|spec| spec.default) => {
             Err(AuthError::Missing.into())
         }
-        0 => Err(AttachError::NoChannel),
-        1..=MAX_CHANNELS => Ok(std::mem::take(channels)),
-        more => Err(AttachError::TooManyChannels(more)),
+        None => Err(AttachError::NoChannel),
     }
 }
 

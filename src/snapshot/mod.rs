@@ -86,8 +86,8 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// The channels that `principal` is subscribed to when it names none: the default ones whose placeholders its
-    /// token fills.
+    /// The channels that `principal` asks for when it names none: the default ones whose placeholders its token fills.
+    /// Not all of them need be permitted to it.
     pub fn default_channels(&self, principal: &Principal) -> impl Iterator<Item = ChannelName> {
         self.channels.iter().filter(|spec| spec.default).filter_map(|spec| {
             let policy = self.policies.get(spec.subscribe.as_str())?;

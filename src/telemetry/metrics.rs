@@ -82,6 +82,7 @@ metrics! {
     gaps: IntCounterVec = "gaps_total" ["reason"] "Gaps and resets told to subscribers, by why.";
     resumes: IntCounterVec = "resumes_total" ["result"] "Subscriptions that named a cursor, by how that went.";
     pub lag_skipped: IntCounter = "lag_skipped_total" [] "Notifications skipped for subscribers that lag.";
+    pub repair_failures: IntCounter = "repair_failures_total" [] "Tries to fill a channel from history that failed.";
     limits_exceeded: IntCounterVec = "limits_exceeded_total" ["limit"] "Publishes refused by a rate limit.";
     config_reloads: IntCounterVec = "config_reloads_total" ["result"] "Loads of the configuration by result.";
     config_hash: IntGauge = "config_hash" [] "The revision that serves, as a number: the first 48 bits of its hash.";

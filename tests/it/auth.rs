@@ -126,6 +126,29 @@ async fn a_page_that_is_not_signed_in_is_told_so_whatever_it_asks_for() {
     assert_eq!(told("").await, ("bad_request".to_owned(), 400), "there is no default that anybody could have");
 }
 
+#[tokio::test]
+async fn of_the_default_channels_each_gets_those_that_are_theirs() {
+    let scenario = Scenario::shop().replace("[channels.ops]\n", "[channels.ops]\ndefault = true\n");
+    let server = TestServer::start(scenario).await;
+    let own = async |token: &str| {
+        let hello = server.listen(&[]).token(token).open().await.next_event("hello").await;
+        hello.json()["channels"].clone()
+    };
+    assert_eq!(own(&server.token("c7")).await, json!(["user.c7"]));
+    let operator = server.token_with(json!({ "sub": "c7", "roles": ["operator"] }));
+    assert_eq!(own(&operator).await, json!(["ops.all", "user.c7"]));
+    // A key is nobody's user, and no operator.
+    let none = server.listen(&[]).token(server.scenario.api_key());
+    let mut refusal = none.clone().open().await;
+    assert_eq!(refusal.next_event("bye").await.json()["code"], "forbidden");
+    assert_eq!(none.strict().open().await.head.status, 403);
+    assert_eq!(server.listen(&[]).anonymous().strict().open().await.head.status, 401);
+    server.scenario.edit("{ claim = \"roles\", contains = \"operator\" }", "{ anyone = true }");
+    assert_eq!(server.reload().await.ok()["result"], "applied");
+    let mut guest = server.listen(&[]).anonymous().open().await;
+    assert_eq!(guest.next_event("hello").await.json()["channels"], json!(["ops.all"]));
+}
+
 /// A site behind a password has the browser send that one with every request.
 #[tokio::test]
 async fn a_browser_with_a_credential_of_another_kind_is_refused_softly_too() {

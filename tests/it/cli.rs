@@ -160,6 +160,26 @@ fn a_new_key_comes_with_its_hash() {
     assert_eq!(run(&["key", "Not A Name"]).status.code(), Some(2));
 }
 
+#[test]
+fn a_token_that_no_server_takes_is_not_minted() {
+    let scenario = Scenario::shop();
+    let config = scenario.path();
+    let token = |arguments: &[&str]| run(&[&["token", "--config", config.to_str().unwrap()], arguments].concat());
+    for (arguments, told) in [
+        (&["--sub", ""][..], "'--sub <SUB>': is empty"),
+        (&["--sub", "c7", "--ttl", "0s"], "'--ttl <TTL>': is less than a second"),
+        (&["--sub", "c7", "--ttl", "999ms"], "'--ttl <TTL>': is less than a second"),
+        (&["--sub", "c7", "--ttl", "1"], "'--ttl <TTL>': is not a duration"),
+        (&["--sub", "c7", "--claim", "sub=c8"], "the claim `sub` is set by --sub"),
+        (&["--sub", "c7", "--claim", "exp=1"], "the claim `exp` is set by --ttl"),
+    ] {
+        let refused = token(arguments);
+        assert_eq!((refused.status.code(), out(&refused)), (Some(2), ""), "{arguments:?}");
+        assert!(err(&refused).contains(told), "{arguments:?}: {}", err(&refused));
+    }
+    assert!(token(&["--sub", "c7", "--ttl", "1s"]).status.success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_producer_and_a_subscriber_need_no_other_tool() {
     let server = TestServer::start(Scenario::shop()).await;

@@ -182,7 +182,8 @@ async fn what_follows_the_request_of_a_stream_ends_it() {
     server.publish(order("c7", 1)).await.accepted();
     assert_eq!(reader.next_order().await, "1");
     reader.send(b"GET /livez HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
-    reader.ended().await;
+    assert_eq!(reader.next_event("bye").await.json()["code"], "bad_request");
+    reader.ended_whole().await;
     eventually("it is forgotten", async || server.metric("fanfare_subscribers").await == 0.0).await;
     assert_eq!(server.metric("fanfare_connections").await, before);
 }

@@ -56,6 +56,27 @@ async fn what_subscribers_get_is_what_was_published_with_its_identity() {
     assert_eq!(received, with(with(published, "channel", "user.c7"), "priority", "medium"));
 }
 
+/// Whoever checks a notification on its way may take the first of two for what counts.
+#[tokio::test]
+async fn a_member_that_is_there_twice_is_refused_where_it_stands() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut customer = server.subscribe("user.c7").await;
+    let body = order("c7", 1).to_string();
+    for (once, twice, pointer) in [
+        (r#""userId":"c7""#, r#""userId":"c8","userId":"c7""#, "/userId"),
+        (r#""status":"paid""#, r#""status":"paid","st\u0061tus":"paid""#, "/data/status"),
+    ] {
+        assert!(body.contains(once), "{body}");
+        let request = server.post("/v1/notifications").body(body.replace(once, twice));
+        let problem = server.send(request).await.refused(400, "malformed");
+        assert_eq!(problem["errors"], json!([{ "pointer": pointer, "detail": "is there more than once" }]));
+        let items = format!("[{body},{}]", body.replace(once, twice));
+        let results = server.send(server.post("/v1/notifications:batch").body(items)).await.ok();
+        assert_eq!(results["results"][1]["errors"], problem["errors"]);
+        assert_eq!(customer.next_order().await, "1", "the other item");
+    }
+}
+
 #[tokio::test]
 async fn every_fault_of_a_malformed_notification_is_told_at_once() {
     let server = TestServer::start(Scenario::shop()).await;
@@ -196,9 +217,19 @@ async fn a_dry_run_decides_and_sends_nothing() {
 async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     let scenario = Scenario::shop().server("max_body = 1024").server("body_timeout = \"1s\"");
     let server = TestServer::start(scenario).await;
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", ""] {
+    let publish_as = async |kind: &str| {
         let request = server.post("/v1/notifications").headers(content_type(kind)).body(order("c7", 1).to_string());
-        server.send(request).await.refused(415, "unsupported_media_type");
+        server.send(request).await
+    };
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/x-ndjson", ""] {
+        publish_as(kind).await.refused(415, "unsupported_media_type");
+    }
+    for charset in ["utf-16", "\"utf-16\"", "ISO-8859-1", "utf8", ""] {
+        let refused = publish_as(&format!("application/json;v=1; Charset={charset}")).await;
+        refused.refused(415, "unsupported_media_type");
+    }
+    for parameters in ["", ";", "; charset=utf-8", ";CHARSET=\"UTF-8\"", "; v=1"] {
+        publish_as(&format!("application/json{parameters}")).await.accepted();
     }
     let zipped = server.post("/v1/notifications").header("content-encoding", "gzip").body("x");
     server.send(zipped).await.refused(415, "unsupported_media_type");
@@ -216,6 +247,33 @@ async fn a_body_must_be_json_of_the_right_kind_and_size_and_in_time() {
     let mut answer = Vec::new();
     within_deadline("the slow body is given up", slow.read_buf(&mut answer)).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_names_one_host() {
+    let server = TestServer::start(Scenario::shop()).await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "host: a\r\nhost: a\r\n", 400),
+        ("1.1", "host: a b\r\n", 400),
+        ("1.1", "host: u@a\r\n", 400),
+        ("1.1", "host: a/b\r\n", 400),
+        ("1.1", "host: shop.test:8080\r\n", 200),
+        ("1.1", "host: [::1]:8080\r\n", 200),
+        ("1.1", "host:\r\n", 200),
+        ("1.0", "", 200),
+        ("1.0", "host: a\r\nhost: b\r\n", 400),
+    ] {
+        for address in [server.address, server.admin] {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET /livez HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            within_deadline("it is answered", socket.read_to_string(&mut answer)).await.unwrap();
+            assert_eq!(answer.split(' ').nth(1), Some(&*status.to_string()), "{request}{answer}");
+            assert_eq!(answer.contains("bad_host"), status == 400, "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -356,6 +414,9 @@ async fn a_channel_shows_its_history_and_listeners_to_who_may_subscribe() {
     assert_eq!(info["subscribers"]["node"], 1);
     assert_eq!(info["lanes"]["normal"]["length"], 1);
     assert_eq!(info["lanes"]["express"]["position"], receipt["channels"][0]["position"]);
+    let unused = server.get("/v1/channels/user.c8").bearer_auth(server.token("c8"));
+    let nothing = json!({ "position": null, "length": 0 });
+    assert_eq!(server.send(unused).await.ok()["lanes"], json!({ "express": nothing, "normal": nothing }));
     server.send(look(server.token("c8"))).await.refused(403, "forbidden");
     server.send(server.get("/v1/channels/user.c7")).await.refused(401, "unauthenticated");
 }

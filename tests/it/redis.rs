@@ -101,6 +101,23 @@ async fn what_is_published_on_one_node_reaches_the_readers_of_another() {
 }
 
 #[tokio::test]
+async fn whoever_looks_at_channels_writes_nothing() {
+    let redis = Redis::start().await;
+    let open = Scenario::shop().replace("{ claim = \"sub\", equals = \"{user}\" }", "{ anyone = true }");
+    let node = TestServer::start(open.replace("default = true\n", "").at(&redis.url())).await;
+    ready(std::slice::from_ref(&node)).await;
+    for number in 0..20 {
+        let info = node.send(node.get(&format!("/v1/channels/user.c{number}"))).await.ok();
+        assert_eq!(info["lanes"]["normal"]["position"], Value::Null);
+    }
+    assert_eq!(redis.run("DBSIZE").await, redis::Value::Int(0));
+    node.publish(order("c7", 1)).await.accepted();
+    let info = node.send(node.get("/v1/channels/user.c7")).await.ok();
+    assert_eq!(info["lanes"]["normal"]["length"], 1);
+    assert!(info["lanes"]["express"]["position"].is_string());
+}
+
+#[tokio::test]
 async fn a_reader_goes_on_at_another_node_where_it_left_the_first() {
     let redis = Redis::start().await;
     let [a, b] = nodes(&redis).await;
@@ -187,6 +204,32 @@ async fn feeds_that_are_cut_under_load_lose_nothing() {
         producer.all_reach(reader).await;
     }
     ready(&nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_cannot_be_read_keeps_no_other_waiting() {
+    let redis = Redis::start().await;
+    let nodes = nodes(&redis).await;
+    let mut spoilt = nodes[0].subscribe("user.c8").await;
+    let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
+    let epoch: String = redis::from_redis_value(redis.run("HGET fanfare:{user.c8}:m e").await).unwrap();
+    redis.run("HSET fanfare:{user.c8}:m e !!garbage!!").await;
+    let mut producer = Producer::new();
+    for round in 0..200 {
+        assert_eq!(producer.publish(&nodes[round % 2]).await, 202);
+        if round % 40 == 20 {
+            redis.run("CLIENT KILL TYPE pubsub").await;
+        }
+    }
+    for reader in &mut readers {
+        producer.all_reach(reader).await;
+    }
+    let failures = async || nodes[0].metric("fanfare_repair_failures_total").await;
+    eventually("the repair is tried again", async || failures().await >= 2.0).await;
+    // It is stored under what is no epoch, so this producer is told nothing, and the nodes cannot read what is pushed.
+    nodes[1].publish(order("c8", "late")).await.refused(503, "unknown_outcome");
+    redis.run(&format!("HSET fanfare:{{user.c8}}:m e {epoch}")).await;
+    assert_eq!(spoilt.next_order().await, "late", "it goes on when it can be read again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -224,6 +224,23 @@ async fn line_ends_after_a_request_do_no_harm() {
     assert_eq!(reader.next_order().await, "1");
 }
 
+#[tokio::test]
+async fn a_request_behind_that_for_a_stream_is_told_that_it_is_not_answered() {
+    let server = TestServer::start(Scenario::shop()).await;
+    // The header's value ends the head, and what `Listen` adds belongs to what follows: another request, or much that
+    // is none.
+    for behind in ["\r\nGET /livez HTTP/1.1\r\nhost: shop.test".to_owned(), format!("\r\n{}", "x".repeat(50_000))] {
+        let mut reader = server.listen(&["user.c7"]).header("x-last", &format!("1\r\n{behind}")).greeted().await;
+        assert_eq!(reader.next_event("bye").await.json()["code"], "bad_request");
+        reader.ended_whole().await;
+    }
+    let mut reader = server.listen(&["user.c7"]).http_1_0().header("x-last", "1\r\n\r\nGET / HTTP/1.0").greeted().await;
+    assert_eq!(reader.next_event("bye").await.json()["code"], "bad_request");
+    reader.ended().await;
+    eventually("all are forgotten", async || server.metric("fanfare_subscribers").await == 0.0).await;
+    assert_eq!(server.metric(r#"fanfare_stream_closes_total{reason="bad_request"}"#).await, 3.0);
+}
+
 /// Its bytes may come late, and be taken for another request.
 #[tokio::test]
 async fn a_request_for_a_stream_has_no_body() {

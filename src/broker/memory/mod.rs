@@ -104,10 +104,13 @@ impl Memory {
     }
 
     pub(super) fn info(&self, name: &ChannelName, now: Instant) -> [LaneInfo; 2] {
+        // Neither made nor marked as used: whoever looks at channels must not push out those that others need.
         let mut shard = self.shard(name);
-        let channel = shard.channel(name, now);
+        let Some(channel) = shard.channels.get_mut(name) else {
+            return [LaneInfo { top: None, length: 0 }; Lane::ALL.len()];
+        };
         channel.expire(now);
-        Lane::ALL.map(|lane| LaneInfo { top: channel.top(lane), length: channel.length(lane) })
+        Lane::ALL.map(|lane| LaneInfo { top: Some(channel.top(lane)), length: channel.length(lane) })
     }
 
     pub(super) fn read(&self, name: &ChannelName, lane: Lane, after: Position, limit: usize, now: Instant) -> Page {

@@ -52,13 +52,16 @@ impl Redis {
     }
 
     pub(in crate::broker) async fn info(&self, channel: &ChannelName) -> Result<[LaneInfo; 2], Unavailable> {
-        let mut commands = Pipeline::with_capacity(Lane::ALL.len());
+        let mut commands = Pipeline::with_capacity(1 + Lane::ALL.len());
+        commands.add_command(self.meta_command(channel));
         for lane in Lane::ALL {
             commands.cmd("XLEN").arg(self.keys.stream(channel, lane));
         }
-        let tops = self.tops(channel).await?;
-        let mut infos = tops.map(|top| LaneInfo { top, length: 0 });
-        for (info, reply) in infos.iter_mut().zip(self.commands.send(&commands).await?) {
+        let mut replies = self.commands.send(&commands).await?.into_iter();
+        // Not `tops`: it would give the channel an epoch, and so a key that stays for a month.
+        let tops = parse_tops(channel, replies.next().unwrap_or_default())?;
+        let mut infos = Lane::ALL.map(|lane| LaneInfo { top: tops.map(|tops| tops[lane.index()]), length: 0 });
+        for (info, reply) in infos.iter_mut().zip(replies) {
             info.length = read_reply(reply)?;
         }
         Ok(infos)

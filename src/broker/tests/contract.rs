@@ -31,6 +31,7 @@ contract! {
     what_is_too_old_is_trimmed_by_publishing,
     an_unknown_epoch_is_told_and_all_that_is_kept_follows,
     a_new_channel_has_a_position_before_its_first_record,
+    looking_at_a_channel_leaves_nothing_behind,
     a_batch_reaches_each_of_its_channels,
     a_repeated_publish_names_the_first,
     a_key_with_another_body_is_refused,
@@ -55,7 +56,7 @@ async fn numbers_are_contiguous_in_each_lane(node: Node) {
     assert_eq!(normal.iter().map(|position| position.seq).collect::<Vec<_>>(), range(1..=6));
     assert!(express.iter().chain(normal).all(|position| position.epoch == express[0].epoch));
     let infos = node.broker.info(&user).await.unwrap();
-    assert_eq!(infos.map(|info| (info.top, info.length)), [(express[3], 4), (normal[5], 6)]);
+    assert_eq!(infos.map(|info| (info.top, info.length)), [(Some(express[3]), 4), (Some(normal[5]), 6)]);
 }
 
 async fn a_reader_resumes_exactly_where_it_was(node: Node) {
@@ -180,6 +181,15 @@ async fn a_new_channel_has_a_position_before_its_first_record(node: Node) {
     let page = node.read(&unused, published).await;
     assert_eq!((page.gap.clone(), page.records.len()), (gap(GapReason::UnknownEpoch, None), 0));
     assert_eq!(page.end(), node.top(&unused).await);
+}
+
+async fn looking_at_a_channel_leaves_nothing_behind(node: Node) {
+    let user = channel("user.1");
+    let look = async || node.broker.info(&user).await.unwrap().map(|info| (info.top, info.length));
+    assert_eq!(look().await, [(None, 0); 2]);
+    assert_eq!(look().await, [(None, 0); 2]);
+    let tops = node.broker.subscribe(&user).await.unwrap();
+    assert_eq!(look().await, tops.map(|top| (Some(top), 0)));
 }
 
 async fn a_batch_reaches_each_of_its_channels(node: Node) {

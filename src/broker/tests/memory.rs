@@ -58,7 +58,9 @@ fn the_least_missed_channel_is_evicted() {
     let publish = |name: &ChannelName, seconds| store(&memory, &batch(name, "{}", Priority::Medium), at(seconds));
     memory.subscribe(&subscribed, at(0));
     let stayed = publish(&old, 1);
-    memory.info(&empty, at(2));
+    memory.subscribe(&empty, at(2));
+    memory.unsubscribe(&empty);
+    memory.info(&channel("user.5"), at(2));
 
     publish(&new, 3);
     assert_eq!(memory.read(&old, Lane::Normal, stayed, 10, at(1)).gap, None, "the one without records went");

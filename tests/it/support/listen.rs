@@ -238,6 +238,12 @@ impl Subscriber {
         assert_eq!(more, None, "the stream goes on");
     }
 
+    /// The end of the stream, which must come next, and be one that a client can tell from a cut.
+    pub(crate) async fn ended_whole(&mut self) {
+        self.ended().await;
+        assert!(self.raw.starts_with(b"0\r\n"), "the last chunk is missing: {:?}", self.raw);
+    }
+
     /// The whole body of an answer that is no stream.
     pub(crate) async fn body(mut self) -> String {
         while within_deadline("the answer ends", self.fill()).await {}
