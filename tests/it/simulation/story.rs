@@ -211,7 +211,7 @@ impl<'a> Story<'a> {
             for (index, lane, _) in connection.ear.streams() {
                 let top = self.world.broker.info(connection.ear.channel(index)).await.unwrap()[lane.index()].top;
                 // A channel that was evicted and has nothing has nothing to be told of.
-                if top.seq > 0 {
+                if let Some(top) = top.filter(|top| top.seq > 0) {
                     connection.ear.end(index, lane, top, &mut self.run.heard);
                 }
             }
