@@ -16,9 +16,12 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) fn paths(table: &mut Table<'_>) -> Paths {
     let mut paths = Paths::default();
-    let folder = |item: Item<'_>| item.text().map(|text| text.map(Into::into));
-    table.set("schemas", &mut paths.schemas, folder);
-    table.set("plugins", &mut paths.plugins, folder);
+    let folder = |item: Item<'_>| item.text().map(|text| text.value.into());
+    for (key, path) in [("schemas", &mut paths.schemas), ("plugins", &mut paths.plugins)] {
+        if let Some(item) = table.optional(key) {
+            *path = folder(item);
+        }
+    }
     paths
 }
 
@@ -29,7 +32,8 @@ pub(super) fn server(table: &mut Table<'_>) -> Server {
     if let Some(admin) = admin.and_then(address) {
         server.admin = admin.value;
     }
-    server.admin_policy = table.optional("admin_policy").and_then(Item::string);
+    let admin_policy = table.optional("admin_policy");
+    server.admin_policy = admin_policy.and_then(Item::string);
     table.set("allowed_origins", &mut server.allowed_origins, |item| item.list(origin));
     table.set("max_connections", &mut server.max_connections, |item| item.number(1..=1_000_000));
     table.set("max_streams_per_principal", &mut server.max_streams_per_principal, |item| item.number(1..=1_000_000));
@@ -41,7 +45,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Server {
     table.set("drain", &mut server.drain, |item| item.duration(Duration::ZERO..=HOUR));
     table.set("ring_records", &mut server.ring_records, |item| item.number(1..=65_536));
     table.set("ring_bytes", &mut server.ring_bytes, |item| item.number(65_536..=1024 * 1024 * 1024));
-    if let (Some(admin), None, false) = (admin, &server.admin_policy, server.admin.ip().is_loopback()) {
+    if let (Some(admin), None, false) = (admin, admin_policy, server.admin.ip().is_loopback()) {
         let message = format!("`admin` is {}, which others can reach, and `admin_policy` is missing", server.admin);
         admin.cx.report(Diagnostic::error(admin.span, message).help("name a policy, or use a loopback address"));
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::config::{At, Secret};
 
-/// `[paths]`: folders that file names are confined to, resolved against the main file's folder.
+/// `[paths]`: folders that file names are confined to, resolved against the main file's folder. `None` has a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     /// Where `schema = "..."` is looked up. Default `schemas`.
-    pub schemas: PathBuf,
+    pub schemas: Option<PathBuf>,
     /// Where `script = "..."` is looked up. Default `plugins`.
-    pub plugins: PathBuf,
+    pub plugins: Option<PathBuf>,
 }
 
 /// `[server]`: restart only.
