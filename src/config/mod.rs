@@ -4,6 +4,7 @@
 //! [`Diagnostic`], and all of them are collected before any is reported: what has one is lowered as far as it is clear,
 //! so that the rest of it can be checked as well.
 
+mod broker_url;
 mod confined;
 mod context;
 mod defaults;
@@ -22,6 +23,7 @@ mod table;
 mod tests;
 mod watch;
 
+pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inputs::{Hash, Inputs};

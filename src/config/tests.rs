@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::load::load_recording;
-use super::{At, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Span, Then, load};
+use super::{
+    At, BrokerUrl, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Secret, Span, Then, load,
+};
 
 /// Set to write the reports of `tests/config/bad` instead of comparing them.
 const BLESS: &str = "UPDATE";
@@ -145,13 +147,18 @@ fn conditions_keep_their_shape() {
 fn secrets_come_from_the_environment_and_from_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fanfare.toml");
-    // Every process has this variable.
-    let text = "unmatched = 'drop'\nallow_empty = true\nbroker.url = { env = 'PATH' }\n\
+    // Every process has this variable, and its value is no URL.
+    fs::write(&path, "unmatched = 'drop'\nallow_empty = true\nbroker.url = { env = 'PATH' }").unwrap();
+    let report = load(&path).diagnostics.to_string();
+    assert!(report.contains("`url` is neither `memory:`") && report.starts_with("error"), "{report}");
+    assert!(!report.contains(&std::env::var("PATH").unwrap()), "{report}");
+    let text = "unmatched = 'drop'\nallow_empty = true\nbroker.url = { file = 'url' }\n\
                 auth.keys.a.sha256 = { file = 'a' }\nauth.keys.b.sha256 = { file = 'b', create = true }\n";
     fs::write(&path, text).unwrap();
+    fs::write(folder.path().join("url"), "redis://:hunter2@a\n").unwrap();
     fs::write(folder.path().join("a"), format!("{}\r\n", "0".repeat(64))).unwrap();
     let config = loaded(&path);
-    assert_eq!(config.broker.url.expose(), std::env::var("PATH").unwrap());
+    assert_eq!(config.broker.url.value, BrokerUrl::Redis(Secret::new("redis://:hunter2@a")));
     assert_eq!(config.keys["a"].sha256.expose(), "0".repeat(64));
     let created = fs::read_to_string(folder.path().join("b")).unwrap();
     assert_eq!(config.keys["b"].sha256.expose(), created.trim_end());

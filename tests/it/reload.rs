@@ -204,3 +204,13 @@ async fn a_hangup_reloads_and_a_termination_drains() {
     program.succeeds().await;
     assert!(read().contains("stopped"), "{}", read());
 }
+
+/// What the next start would refuse is refused now.
+#[tokio::test]
+async fn a_broker_that_no_server_could_start_with_is_refused() {
+    let server = TestServer::start(Scenario::shop()).await;
+    server.scenario.edit("\"memory:\"", "\"http://127.0.0.1:6379\"");
+    let answer = server.reload().await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.contains("neither `memory:` nor the URL of a Redis server"), "{}", answer.text);
+}

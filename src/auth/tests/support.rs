@@ -45,7 +45,7 @@ pub(crate) fn empty_config() -> Config {
             ring_bytes: 1024,
         },
         broker: config::Broker {
-            url: at(Secret::new("memory:")),
+            url: at(config::BrokerUrl::Memory),
             prefix: "fanfare".into(),
             timeout: Duration::from_secs(1),
             max_in_flight: 10,

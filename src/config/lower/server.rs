@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Broker, Diagnostic, Paths, Secret, Server};
+use crate::config::{At, Broker, BrokerUrl, Diagnostic, Paths, Secret, Server};
 use crate::notification::Name;
 
 const MS: Duration = Duration::from_millis(1);
@@ -85,22 +85,26 @@ fn origin(item: Item<'_>) -> Option<At<String>> {
 }
 
 /// A URL, which is a secret when it holds a password; one written out is taken with a warning.
-fn url(item: Item<'_>) -> Option<At<Secret>> {
-    if item.is_table() {
-        return secret(item);
-    }
-    let url = item.text()?;
-    if has_password(url.value) {
+fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
+    let text = if item.is_table() { secret(item)? } else { item.text()?.map(Secret::new) };
+    if !item.is_table() && has_password(text.expose()) {
         item.cx.redact(item.span);
         let finding = Diagnostic::warning(item.span, "`url` has a password in it").label("not shown");
         item.cx.report(finding.help("keep it out of the file: url = { env = \"REDIS_URL\" }"));
     }
-    Some(url.map(Secret::new))
+    match text.expose().parse() {
+        Ok(url) => Some(At::new(url, item.span)),
+        Err(error) => {
+            let finding = Diagnostic::error(item.span, format!("`url` {error}"));
+            item.cx.report(finding.help("such as `redis://host:6379/0`, or `rediss://host:6379` for TLS"));
+            None
+        }
+    }
 }
 
-/// Whether there is something between a colon and the last `@` of the authority.
+/// Whether there is something between a colon and the last `@` of the authority, or in the query that takes one.
 fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    user.split_once(':').is_some_and(|(_, password)| !password.is_empty())
+    user.split_once(':').is_some_and(|(_, password)| !password.is_empty()) || url.contains("pass=")
 }
