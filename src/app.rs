@@ -67,7 +67,7 @@ pub enum StartError {
     )]
     OpenAdmin(SocketAddr),
     /// The broker's URL is not one.
-    #[error("broker.url: {0}")]
+    #[error(transparent)]
     Broker(#[from] InvalidUrl),
     /// An address cannot be listened at.
     #[error("cannot listen at {address}: {error}")]

@@ -20,12 +20,42 @@ pub struct Report {
     pub result: ReloadResult,
     /// The revision in force now.
     pub revision: Revision,
+    /// When it was taken.
+    pub loaded_at: Timestamp,
+    /// Why it was: whoever asks after an edit may find that the edit was seen before.
+    pub loaded_by: Trigger,
     /// Errors and warnings, rendered.
     pub diagnostics: String,
     /// Restart-only sections that are not what the server was started with, and do not apply yet.
     pub needs_restart: Vec<&'static str>,
-    /// Streams that were ended because their grant is gone.
+    /// Streams that ended when it was taken, because their grant was gone.
     pub ended_streams: usize,
+}
+
+/// Why files were loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// The server started.
+    Start,
+    /// They changed.
+    Change,
+    /// SIGHUP.
+    Signal,
+    /// The admin listener was asked.
+    Request,
+}
+
+impl Trigger {
+    /// The name used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Change => "change",
+            Self::Signal => "signal",
+            Self::Request => "request",
+        }
+    }
 }
 
 /// What a reload led to.
@@ -53,14 +83,21 @@ impl ReloadResult {
 
 /// Asks for a reload and waits for what comes of it.
 #[derive(Debug, Clone)]
-pub struct ReloadHandle(mpsc::Sender<oneshot::Sender<Report>>);
+pub struct ReloadHandle(mpsc::Sender<Request>);
+
+/// Someone who waits for the report of a reload.
+#[derive(Debug)]
+struct Request {
+    trigger: Trigger,
+    asker: oneshot::Sender<Report>,
+}
 
 impl ReloadHandle {
     /// Reloads now; none when the server is shutting down.
-    pub async fn reload(&self) -> Option<Report> {
-        let (tx, rx) = oneshot::channel();
-        self.0.send(tx).await.ok()?;
-        rx.await.ok()
+    pub async fn reload(&self, trigger: Trigger) -> Option<Report> {
+        let (asker, report) = oneshot::channel();
+        self.0.send(Request { trigger, asker }).await.ok()?;
+        report.await.ok()
     }
 }
 
@@ -73,7 +110,15 @@ pub struct Reloader {
     /// What the snapshot in force, and a later one that was refused, depend on, as it was at the last load.
     seen: Inputs,
     started: Started,
-    requests: mpsc::Receiver<oneshot::Sender<Report>>,
+    taken: Taken,
+    requests: mpsc::Receiver<Request>,
+}
+
+/// How the revision in force came to be.
+#[derive(Debug)]
+struct Taken {
+    by: Trigger,
+    ended_streams: usize,
 }
 
 /// The sections that the server was started with, which hold until it ends, whatever the files say by now.
@@ -101,7 +146,8 @@ impl Reloader {
         // No event tells of an edit between the load and this watch.
         watcher.hint();
         let started = Started::with(&pipeline.live.load().config);
-        (Self { path, pipeline, watcher, seen: inputs, started, requests }, ReloadHandle(tx))
+        let taken = Taken { by: Trigger::Start, ended_streams: 0 };
+        (Self { path, pipeline, watcher, seen: inputs, started, taken, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
@@ -110,24 +156,23 @@ impl Reloader {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 // A hint: the content decides.
-                // A hint: the content decides.
                 () = self.watcher.changed() => {
                     if self.settled().await != self.seen {
-                        self.reload().await;
+                        self.reload(Trigger::Change).await;
                     }
                 }
-                Some(asker) = self.requests.recv() => {
-                    let report = self.reload().await;
+                Some(request) = self.requests.recv() => {
+                    let report = self.reload(request.trigger).await;
                     // Whoever asked may have gone; the reload happened all the same.
-                    let _ = asker.send(report);
+                    let _ = request.asker.send(report);
                 }
             }
         }
     }
 
-    async fn reload(&mut self) -> Report {
+    async fn reload(&mut self, trigger: Trigger) -> Report {
         let report = match self.load().await {
-            Ok(compiled) => self.take(compiled),
+            Ok(compiled) => self.take(compiled, trigger),
             Err(panic) => self.keep(format!("error: the configuration could not be compiled: {panic}\n")),
         };
         match report.result {
@@ -161,7 +206,7 @@ impl Reloader {
         Inputs::settled(self.seen.paths().cloned().collect()).await
     }
 
-    fn take(&self, compiled: Compiled) -> Report {
+    fn take(&mut self, compiled: Compiled, trigger: Trigger) -> Report {
         let live = &self.pipeline.live;
         let diagnostics = compiled.diagnostics;
         let Some(snapshot) = compiled.snapshot else { return self.keep(diagnostics.to_string()) };
@@ -175,8 +220,8 @@ impl Reloader {
             return self.report(ReloadResult::Unchanged, &diagnostics);
         }
         live.swap(snapshot, Timestamp::now());
-        let ended_streams = self.pipeline.settle();
-        Report { ended_streams, ..self.report(ReloadResult::Applied, &diagnostics) }
+        self.taken = Taken { by: trigger, ended_streams: self.pipeline.settle() };
+        self.report(ReloadResult::Applied, &diagnostics)
     }
 
     fn keep(&self, failure: String) -> Report {
@@ -189,9 +234,11 @@ impl Reloader {
         Report {
             result,
             revision: snapshot.revision,
+            loaded_at: self.pipeline.live.status().loaded_at,
+            loaded_by: self.taken.by,
             diagnostics: if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() },
             needs_restart: self.started.differing(&snapshot.config),
-            ended_streams: 0,
+            ended_streams: self.taken.ended_streams,
         }
     }
 }

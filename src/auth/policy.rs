@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::grant::{ClaimGrant, Grant, Test};
 use super::{Action, Principal, Template};
-use crate::config::{self, At, ClaimTest, Config, Diagnostic, Diagnostics};
+use crate::config::{self, At, ClaimTest, Config, Diagnostic, Diagnostics, Named};
 use crate::notification::Name;
 
 /// Proof that a policy allowed something. Only [`Policy::authorize`] makes one.
@@ -26,7 +26,11 @@ pub struct Denied {
 
 /// The policies of one configuration.
 #[derive(Debug, Default)]
-pub struct Policies(BTreeMap<Name, Arc<Policy>>);
+pub struct Policies {
+    by_name: BTreeMap<Name, Arc<Policy>>,
+    /// Those with an entry that has a fault: what they ask for is not wholly known.
+    faulty: BTreeSet<Name>,
+}
 
 /// One compiled policy.
 #[derive(Debug, PartialEq)]
@@ -39,23 +43,33 @@ impl Policies {
     /// Compiles the policies; whatever is wrong with them is a diagnostic.
     #[must_use]
     pub fn compile(config: &Config, diagnostics: &mut Diagnostics) -> Self {
-        let compile = |(name, policy): (&Name, &At<config::Policy>)| {
+        let mut policies = Self::default();
+        for (name, policy) in &config.policies {
             let mut compiler = Compiler { policy: name, config, diagnostics };
-            let grants = policy.allow.iter().filter_map(|grant| compiler.grant(grant)).collect();
-            (name.clone(), Arc::new(Policy { name: name.clone(), grants }))
-        };
-        Self(config.policies.iter().map(compile).collect())
+            let grants: Vec<_> = policy.allow.iter().filter_map(|grant| compiler.grant(grant)).collect();
+            if grants.len() < policy.allow.len() {
+                policies.faulty.insert(name.clone());
+            }
+            policies.by_name.insert(name.clone(), Arc::new(Policy { name: name.clone(), grants }));
+        }
+        policies
     }
 
     /// The policy of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Policy>> {
-        self.0.get(name)
+        self.by_name.get(name)
+    }
+
+    /// Whether the policy of that name has an entry with a fault, so that it may allow more than is known.
+    #[must_use]
+    pub fn is_faulty(&self, name: &str) -> bool {
+        self.faulty.contains(name)
     }
 
     /// Every declared name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(Name::as_str)
+        self.by_name.keys().map(Name::as_str)
     }
 }
 
@@ -69,33 +83,48 @@ impl Compiler<'_> {
     fn grant(&mut self, grant: &config::Grant) -> Option<Grant> {
         match grant {
             config::Grant::Anyone => Some(Grant::Anyone),
-            config::Grant::Key(key) => {
-                let known = self.config.keys.keys();
-                self.resolve("API key", key, known).map(Grant::Key)
-            }
+            config::Grant::Key(key) => self.resolve("API key", key, &self.config.keys).map(Grant::Key),
             config::Grant::Claim { claim, test, issuer } => {
-                if claim.value.split('.').any(str::is_empty) {
-                    self.error(claim, "a claim is a dotted path, with no part empty");
-                }
-                let known = self.config.issuers.keys();
-                let issuer = match issuer {
-                    Some(issuer) => Some(self.resolve("issuer", issuer, known)?),
-                    None => None,
-                };
-                Some(Grant::Claim(ClaimGrant { path: claim.value.clone(), test: self.test(claim, test)?, issuer }))
+                self.claim(Some(claim), Some(test), issuer.as_ref()).map(Grant::Claim)
+            }
+            config::Grant::Faulty { claim, test, issuer } => {
+                self.claim(claim.as_ref(), test.as_ref(), issuer.as_ref()).map(Grant::Claim)
             }
         }
     }
 
-    fn test(&mut self, claim: &At<String>, test: &ClaimTest) -> Option<Test> {
+    /// Every part is looked at, whichever of them has a fault.
+    fn claim(
+        &mut self,
+        claim: Option<&At<String>>,
+        test: Option<&ClaimTest>,
+        issuer: Option<&At<String>>,
+    ) -> Option<ClaimGrant> {
+        if let Some(claim) = claim.filter(|claim| claim.value.split('.').any(str::is_empty)) {
+            self.error(claim, "a claim is a dotted path, with no part empty");
+        }
+        let issuer = issuer.map(|issuer| self.resolve("issuer", issuer, &self.config.issuers));
+        let test = test.and_then(|test| self.test(claim, test));
+        let issuer = match issuer {
+            Some(issuer) => Some(issuer?),
+            None => None,
+        };
+        Some(ClaimGrant { path: claim?.value.clone(), test: test?, issuer })
+    }
+
+    fn test(&mut self, claim: Option<&At<String>>, test: &ClaimTest) -> Option<Test> {
         match test {
             ClaimTest::Equals(text) => self.template(text).map(Test::Equals),
             ClaimTest::Contains(text) => self.template(text).map(Test::Contains),
             ClaimTest::In(texts) if texts.is_empty() => {
-                self.error(claim, "`in` lists nothing, so this can never allow anyone");
+                self.error(claim?, "`in` lists nothing, so this can never allow anyone");
                 None
             }
-            ClaimTest::In(texts) => texts.iter().map(|text| self.template(text)).collect::<Option<_>>().map(Test::In),
+            ClaimTest::In(texts) => {
+                // Not collected into an option at once, which would stop at the first fault.
+                let texts: Vec<_> = texts.iter().map(|text| self.template(text)).collect();
+                texts.into_iter().collect::<Option<_>>().map(Test::In)
+            }
         }
     }
 
@@ -103,14 +132,15 @@ impl Compiler<'_> {
         Template::parse(&text.value).map_err(|fault| self.error(text, &format!("`{}` {fault}", text.value))).ok()
     }
 
-    fn resolve<'n>(&mut self, kind: &str, name: &At<String>, known: impl Iterator<Item = &'n Name>) -> Option<Name> {
-        let known: Vec<&Name> = known.collect();
-        if let Some(found) = known.iter().find(|known| known.as_str() == name.value) {
-            return Some((*found).clone());
+    fn resolve<T>(&mut self, kind: &str, name: &At<String>, declared: &Named<T>) -> Option<Name> {
+        if let Some((found, _)) = declared.get_key_value(name.value.as_str()) {
+            return Some(found.clone());
         }
-        let error = format!("policy `{}` names the unknown {kind} `{}`", self.policy, name.value);
-        let error = Diagnostic::error(name.span, error);
-        self.diagnostics.push(error.did_you_mean(&name.value, known.into_iter().map(Name::as_str)));
+        if !declared.may_have(&name.value) {
+            let error = format!("policy `{}` names the unknown {kind} `{}`", self.policy, name.value);
+            let error = Diagnostic::error(name.span, error);
+            self.diagnostics.push(error.did_you_mean(&name.value, declared.keys().map(Name::as_str)));
+        }
         None
     }
 

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::auth::Permit;
-use crate::config::{self, Retention};
+use crate::config::{self, BrokerUrl, Retention};
 use crate::notification::ChannelName;
 use crate::stream::{History, HistoryUnavailable, Inlet, Lane, Message, Position, ReadFuture};
 use crate::telemetry::Metrics;
@@ -131,12 +131,12 @@ impl Broker {
     /// back from there. No connection is made before [`Broker::run`].
     ///
     /// # Errors
-    /// [`InvalidUrl`] when the URL is neither `memory:` nor one of a single Redis server.
+    /// [`InvalidUrl`] when the Redis client cannot use the URL; the configuration has checked it.
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        if config.url.expose() == "memory:" {
-            return Ok(Self::Memory(Memory::new(config, inlet)));
-        }
-        Ok(Self::Redis(Arc::new(Redis::new(config, inlet)?)))
+        Ok(match &config.url.value {
+            BrokerUrl::Memory => Self::Memory(Memory::new(config, inlet)),
+            BrokerUrl::Redis(url) => Self::Redis(Arc::new(Redis::new(url, config, inlet)?)),
+        })
     }
 
     /// Counts in `metrics` each connection that has to be made again.

@@ -1,6 +1,6 @@
 //! What the client commands share: where the server is, and who asks.
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
@@ -29,9 +29,8 @@ impl ClientArgs {
         if let Some(url) = &self.url {
             return Ok(url.trim_end_matches('/').to_owned());
         }
-        let loaded = config::load(&self.config.config);
-        let config = loaded.config.with_context(|| {
-            format!("no --url is given, and {} has errors\n{}", self.config.config.display(), loaded.diagnostics)
+        let config = config::load(&self.config.config).into_config().map_err(|diagnostics| {
+            anyhow!("no --url is given, and {} has errors\n{diagnostics}", self.config.config.display())
         })?;
         Ok(format!("http://{}", config.server.listen))
     }

@@ -57,8 +57,7 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
 
 /// Prints a token.
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
-    let loaded = config::load(&args.config.config);
-    let Some(config) = loaded.config else { return Err(faulty(&loaded.diagnostics)) };
+    let config = config::load(&args.config.config).into_config().map_err(|diagnostics| faulty(&diagnostics))?;
     let issuer = issuer(&config, args.issuer.as_deref())?;
     let claims: Map<String, Value> = args.claims.iter().cloned().collect();
     let token = mint(issuer, &args.sub, claims, args.ttl, Timestamp::now())?;

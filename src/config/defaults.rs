@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{At, Broker, Paths, Retention, Secret, Server, Span};
+use super::{At, Broker, BrokerUrl, Paths, Retention, Server, Span};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Folders beside the main file.
 impl Default for Paths {
     fn default() -> Self {
-        Self { schemas: "schemas".into(), plugins: "plugins".into() }
+        Self { schemas: Some("schemas".into()), plugins: Some("plugins".into()) }
     }
 }
 
@@ -39,7 +39,7 @@ impl Default for Server {
 impl Default for Broker {
     fn default() -> Self {
         Self {
-            url: At::new(Secret::new("memory:"), Span::default()),
+            url: At::new(BrokerUrl::Memory, Span::default()),
             prefix: "fanfare".into(),
             timeout: Duration::from_secs(1),
             max_in_flight: 1_024,

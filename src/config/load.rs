@@ -20,11 +20,11 @@ use super::{Config, Diagnostic, Diagnostics, Hash, Inputs, Span, files};
 /// Most bytes in one configuration file.
 const MAX_CONFIG_FILE: u64 = 4 * 1024 * 1024;
 
-/// What was read: the configuration, unless a fault kept it from being one, and all that was found.
+/// What was read: the configuration, or as much of it as has no fault, and all that was found.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The configuration; `None` when there are errors.
-    pub config: Option<Config>,
+    /// The configuration; when there are errors only what could be read of it, to look for more errors in.
+    pub draft: Config,
     /// What was found, and the sources.
     pub diagnostics: Diagnostics,
     /// Every file that was read, or was to be read, and every folder that was searched: what to watch, and to compare
@@ -32,6 +32,16 @@ pub struct Loaded {
     pub inputs: Inputs,
     /// The content of all configuration files: the same on every node, wherever the files are kept.
     pub hash: Hash,
+}
+
+impl Loaded {
+    /// The configuration, if it has no errors.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn into_config(self) -> Result<Config, Diagnostics> {
+        if self.diagnostics.has_errors() { Err(self.diagnostics) } else { Ok(self.draft) }
+    }
 }
 
 /// Loads the configuration whose main file is at `path`. Never stops at the first fault.
@@ -42,12 +52,11 @@ pub fn load(path: &Path) -> Loaded {
 
 /// [`load`], and also which keys were asked for and where each was found, if it was.
 pub(super) fn load_recording(path: &Path) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
-    let mut loader = Loader { cx: Context::default(), parts: Parts::default(), hasher: Sha256::new(), broken: false };
+    let mut loader = Loader { cx: Context::default(), parts: Parts::default(), hasher: Sha256::new() };
     loader.read_all(path);
-    let config = if loader.broken { None } else { loader.parts.finish(&loader.cx, path) };
+    let draft = loader.parts.finish(&loader.cx, path);
     let (diagnostics, inputs, asked) = loader.cx.into_parts();
-    let config = config.filter(|_| !diagnostics.has_errors());
-    (Loaded { config, diagnostics, inputs, hash: loader.hasher.finalize().into() }, asked)
+    (Loaded { draft, diagnostics, inputs, hash: loader.hasher.finalize().into() }, asked)
 }
 
 /// The files read so far.
@@ -55,8 +64,6 @@ struct Loader {
     cx: Context,
     parts: Parts,
     hasher: Sha256,
-    /// A file could not be read or parsed, so what seems to be missing may be in there.
-    broken: bool,
 }
 
 impl Loader {
@@ -74,7 +81,7 @@ impl Loader {
     fn read_file(&mut self, path: &Path) -> Vec<PathBuf> {
         self.cx.add_input(path.to_path_buf());
         let Some((file, text)) = self.read_text(path) else {
-            self.broken = true;
+            self.parts.add_gap();
             return Vec::new();
         };
         let name = path.strip_prefix(self.cx.folder(0)).unwrap_or(path);
@@ -82,7 +89,7 @@ impl Loader {
         update(&mut self.hasher, text.as_bytes());
         let (root, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
-            self.broken = true;
+            self.parts.add_gap();
             self.report_syntax(file, &text, &errors);
             return Vec::new();
         }
@@ -90,10 +97,17 @@ impl Loader {
         let include = root.optional("include");
         self.parts.add(&mut root);
         match include {
-            Some(include) if file == 0 => self.includes(include),
+            Some(include) if file == 0 => {
+                let files = self.includes(include);
+                if files.contains(&None) {
+                    self.parts.add_gap();
+                }
+                files.into_iter().flatten().flatten().collect()
+            }
             Some(include) => {
                 let message = "only the main file may include others";
                 self.cx.report(Diagnostic::error(include.key_span, message));
+                self.parts.add_gap();
                 Vec::new()
             }
             None => Vec::new(),
@@ -142,9 +156,12 @@ impl Loader {
         }
     }
 
-    fn includes(&self, include: Item<'_>) -> Vec<PathBuf> {
-        let patterns = include.elements().unwrap_or_default();
-        patterns.into_iter().filter_map(|pattern| self.expand(pattern)).flatten().collect()
+    /// The files of each include; none for one that has a fault.
+    fn includes(&self, include: Item<'_>) -> Vec<Option<Vec<PathBuf>>> {
+        match include.elements() {
+            Some(patterns) => patterns.into_iter().map(|pattern| self.expand(pattern)).collect(),
+            None => vec![None],
+        }
     }
 
     /// The files that one include names, sorted. A pattern that matches nothing is fine, a missing file is not.

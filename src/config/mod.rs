@@ -1,8 +1,10 @@
 //! The configuration as it is written: TOML parsed into these types, each value with the place it stands at.
 //!
 //! Nothing here is compiled or cross-checked: names are texts until `snapshot` resolves them. Every fault is a
-//! [`Diagnostic`], and all of them are collected before any is reported.
+//! [`Diagnostic`], and all of them are collected before any is reported: what has one is lowered as far as it is clear,
+//! so that the rest of it can be checked as well.
 
+mod broker_url;
 mod confined;
 mod context;
 mod defaults;
@@ -11,6 +13,7 @@ mod files;
 mod inputs;
 mod load;
 mod lower;
+mod named;
 mod render;
 mod secret;
 mod sections;
@@ -20,28 +23,24 @@ mod table;
 mod tests;
 mod watch;
 
+pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load};
+pub use named::Named;
 pub use render::Colour;
 pub use secret::Secret;
 pub use sections::{
-    Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, EventName, Expectation, Grant,
+    Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, EventName, Expectation, Fault, Grant,
     Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention, Rule, Scope,
     Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
 };
 pub use source::{At, Source, Sources, Span};
 pub use watch::Watcher;
 
-use std::collections::BTreeMap;
-
-use crate::notification::Name;
-
-/// Declared things by name; each key's span is where it is declared.
-pub type Named<T> = BTreeMap<Name, At<T>>;
-
-/// One whole configuration: the main file and everything it includes.
+/// One configuration: the main file and everything it includes. Where there are errors it is what could be read of it,
+/// to look for more errors in, and never to be served.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `unmatched`: what happens to a notification that no rule matches.

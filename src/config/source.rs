@@ -74,7 +74,7 @@ impl Sources {
 }
 
 /// A stretch of bytes in one source file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// Index into [`Sources`].
     pub file: u32,

@@ -17,7 +17,7 @@ use super::extract::{self, From};
 use crate::auth::{Action, AuthError, Credential, Proof};
 use crate::notification::{Draft, Notification, Reason};
 use crate::pipeline::PublishError;
-use crate::reload::ReloadResult;
+use crate::reload::{ReloadResult, Trigger};
 use crate::snapshot;
 
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
@@ -74,7 +74,7 @@ pub(super) async fn config(State(context): State<Context>) -> Json<Value> {
 
 /// `POST /v1/admin/reload`: 200 when the files are in force, 422 with the diagnostics when they are refused.
 pub(super) async fn reload(State(context): State<Context>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Some(report) = context.reload.reload().await else {
+    let Some(report) = context.reload.reload(Trigger::Request).await else {
         return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE, Reason::Draining));
     };
     let status = match report.result {
@@ -84,6 +84,8 @@ pub(super) async fn reload(State(context): State<Context>) -> Result<(StatusCode
     let body = json!({
         "result": report.result.as_str(),
         "revision": report.revision.to_string(),
+        "loadedAt": report.loaded_at.to_string(),
+        "loadedBy": report.loaded_by.as_str(),
         "diagnostics": report.diagnostics,
         "needsRestart": report.needs_restart,
         "endedStreams": report.ended_streams,

@@ -25,7 +25,7 @@ use rhai::{AST, CallFnOptions, Dynamic, Engine, Scope};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, Diagnostic, Diagnostics, Named, OnError};
+use crate::config::{self, At, Diagnostic, Diagnostics, OnError};
 use crate::notification::{Name, Notification};
 
 use budget::Budget;
@@ -116,7 +116,7 @@ impl PluginSet {
     /// which its reader has told.
     #[must_use]
     pub fn compile(
-        plugins: &Named<config::Plugin>,
+        plugins: &BTreeMap<Name, At<config::Plugin>>,
         scripts: &BTreeMap<Name, Arc<str>>,
         diagnostics: &mut Diagnostics,
     ) -> Self {

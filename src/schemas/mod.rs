@@ -77,6 +77,12 @@ impl SchemaRegistry {
         Ok(draft)
     }
 
+    /// Whether `type_name` has a schema here: not when it is not declared, or its schema has a fault.
+    #[must_use]
+    pub fn has(&self, type_name: &TypeName) -> bool {
+        self.schemas.contains_key(type_name)
+    }
+
     /// What the schema of `type_name` says about the value at a dotted path, such as `data.status` split at its dots.
     /// What every notification has is known without a schema.
     #[must_use]

@@ -106,6 +106,31 @@ async fn a_revoked_grant_ends_exactly_the_streams_that_had_it() {
     assert_eq!(refusal.head.status, 403);
 }
 
+/// Whoever edits and then asks must not believe that nothing happened because the change was seen first.
+#[tokio::test]
+async fn a_reload_that_comes_second_tells_what_the_first_one_did() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut member = server.subscribe("team.t2").await;
+    let before = server.reload().await.ok();
+    assert_eq!((&before["result"], &before["loadedBy"]), (&json!("unchanged"), &json!("start")));
+    let text = fs::read_to_string(server.scenario.path()).unwrap().replace(REVOKE.0, REVOKE.1);
+    server.scenario.write(&text.replace("drain = \"1s\"", "drain = \"2s\""));
+    member.next_event("bye").await;
+    member.ended().await;
+    for _ in 0..2 {
+        let report = server.reload().await.ok();
+        assert_eq!((&report["result"], &report["loadedBy"]), (&json!("unchanged"), &json!("change")));
+        assert_eq!((&report["endedStreams"], &report["needsRestart"]), (&json!(1), &json!(["[server]"])));
+        assert_ne!(report["revision"], before["revision"]);
+        assert_ne!(report["loadedAt"], before["loadedAt"]);
+        assert_eq!(report["loadedAt"], server.admin_get("/v1/admin/config").await.ok()["loadedAt"]);
+    }
+    server.scenario.append("[broken");
+    let report = server.reload().await;
+    assert_eq!(report.status, 422);
+    assert_eq!(report.json()["loadedBy"], "change", "of what is in force still");
+}
+
 #[tokio::test]
 async fn what_is_read_at_start_only_is_named() {
     let server = TestServer::start(Scenario::shop()).await;
@@ -203,4 +228,14 @@ async fn a_hangup_reloads_and_a_termination_drains() {
     program.signal("-TERM");
     program.succeeds().await;
     assert!(read().contains("stopped"), "{}", read());
+}
+
+/// What the next start would refuse is refused now.
+#[tokio::test]
+async fn a_broker_that_no_server_could_start_with_is_refused() {
+    let server = TestServer::start(Scenario::shop()).await;
+    server.scenario.edit("\"memory:\"", "\"http://127.0.0.1:6379\"");
+    let answer = server.reload().await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.contains("neither `memory:` nor the URL of a Redis server"), "{}", answer.text);
 }

@@ -1,6 +1,5 @@
 //! Configurations, keys and tokens for tests.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
 use crate::auth::{Action, Authenticator, Permit, Policies, Principal};
-use crate::config::{self, At, Config, Diagnostics, Issuer, Secret, Span, Verifier};
+use crate::config::{self, At, Config, Diagnostics, Issuer, Named, Secret, Span, Verifier};
 use crate::notification::Name;
 
 /// When every test takes place.
@@ -28,7 +27,7 @@ pub(crate) fn name(text: &str) -> Name {
 pub(crate) fn empty_config() -> Config {
     Config {
         unmatched: at(config::Unmatched::Reject),
-        paths: config::Paths { schemas: "schemas".into(), plugins: "plugins".into() },
+        paths: config::Paths::default(),
         server: config::Server {
             listen: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
@@ -46,21 +45,21 @@ pub(crate) fn empty_config() -> Config {
             ring_bytes: 1024,
         },
         broker: config::Broker {
-            url: at(Secret::new("memory:")),
+            url: at(config::BrokerUrl::Memory),
             prefix: "fanfare".into(),
             timeout: Duration::from_secs(1),
             max_in_flight: 10,
             idempotency_ttl: Duration::from_secs(1),
             max_channels: 10,
         },
-        issuers: BTreeMap::new(),
-        keys: BTreeMap::new(),
-        policies: BTreeMap::new(),
-        channels: BTreeMap::new(),
-        types: BTreeMap::new(),
-        limits: BTreeMap::new(),
-        windows: BTreeMap::new(),
-        plugins: BTreeMap::new(),
+        issuers: Named::default(),
+        keys: Named::default(),
+        policies: Named::default(),
+        channels: Named::default(),
+        types: Named::default(),
+        limits: Named::default(),
+        windows: Named::default(),
+        plugins: Named::default(),
         rules: Vec::new(),
         tests: Vec::new(),
         invariants: Vec::new(),

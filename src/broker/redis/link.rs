@@ -11,6 +11,7 @@ use redis::{
 };
 use tokio::sync::watch;
 
+use crate::config::Secret;
 use crate::telemetry::Metrics;
 
 /// How long a connection may take to be made.
@@ -22,21 +23,18 @@ const WRITE_QUEUE: usize = 1_024;
 
 /// `broker.url` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`broker.url` {0}")]
-pub struct InvalidUrl(String);
+#[error("`broker.url` is not one that the Redis client can use")]
+pub struct InvalidUrl;
 
 /// Makes connections to the configured server.
 #[derive(Clone)]
 pub(super) struct Dialer(Client);
 
 impl Dialer {
-    pub(super) fn new(url: &str) -> Result<Self, InvalidUrl> {
-        let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
-        if scheme.contains("sentinel") || scheme.contains("cluster") {
-            return Err(InvalidUrl(format!("has the scheme `{scheme}`: Sentinel and Cluster are not supported yet")));
-        }
-        let invalid = |error| InvalidUrl(format!("is neither `memory:` nor a Redis URL: {error}"));
-        let info = url.into_connection_info().map_err(invalid)?;
+    pub(super) fn new(url: &Secret) -> Result<Self, InvalidUrl> {
+        // The error's own text may hold a part of the URL, so it is not told.
+        let invalid = |_| InvalidUrl;
+        let info = url.expose().into_connection_info().map_err(invalid)?;
         Client::open(tuned(info)).map(Self).map_err(invalid)
     }
 

@@ -30,7 +30,7 @@ use self::keys::Keys;
 use self::link::Dialer;
 use self::probe::Probe;
 use super::Unavailable;
-use crate::config;
+use crate::config::{self, Secret};
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
 use crate::telemetry::Metrics;
@@ -56,12 +56,12 @@ struct Scripts {
 }
 
 impl Redis {
-    /// A broker that is not connected yet.
+    /// A broker at `url` that is not connected yet.
     ///
     /// # Errors
-    /// [`InvalidUrl`] when the configured URL is not one of a single Redis server.
-    pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        let dialer = Dialer::new(config.url.expose())?;
+    /// [`InvalidUrl`] when the client cannot use `url`, which the configuration has checked.
+    pub fn new(url: &Secret, config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
+        let dialer = Dialer::new(url)?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
         Ok(Self {

@@ -4,7 +4,6 @@ use tokio::time::Instant;
 
 use super::proxy::Proxy;
 use super::*;
-use crate::broker::InvalidUrl;
 
 #[tokio::test]
 async fn nodes_on_one_server_hear_each_other() {
@@ -349,17 +348,4 @@ async fn a_node_that_cannot_keep_up_reads_what_it_did_not_take() {
     slow.stuck.store(false, Ordering::SeqCst);
     follower.follow(&mut slow, 20_001).await;
     assert!(follower.missed > missed_before, "its queue overflowed");
-}
-
-#[test]
-fn urls_that_are_not_supported_say_so() {
-    let refused = |url: &str| {
-        let (recorder, _) = Recorder::new();
-        let error: InvalidUrl = Broker::new(&config(url), Arc::new(recorder)).unwrap_err();
-        error.to_string()
-    };
-    assert!(refused("redis+sentinel://a:26379/mymaster").contains("not supported yet"));
-    assert!(refused("redis-cluster://a").contains("not supported yet"));
-    assert!(refused("http://user:hunter2@a").contains("nor a Redis URL"));
-    assert!(!refused("http://user:hunter2@a").contains("hunter2"));
 }

@@ -58,8 +58,7 @@ impl Scene {
     }
 
     fn token(&self, sub: &str, claims: Value) -> anyhow::Result<String> {
-        let loaded = config::load(&self.config);
-        let Some(config) = loaded.config else { return Err(faulty(&loaded.diagnostics)) };
+        let config = config::load(&self.config).into_config().map_err(|diagnostics| faulty(&diagnostics))?;
         let claims: Map<String, Value> = claims.as_object().cloned().unwrap_or_default();
         Ok(mint(issuer(&config, None)?, sub, claims, Duration::from_secs(86_400), Timestamp::now())?)
     }

@@ -19,14 +19,25 @@ pub(super) fn issuer(table: &mut Table<'_>) -> Option<Issuer> {
     table.secretive();
     let issuer = table.required("issuer").and_then(Item::string);
     let audience = table.required("audience").and_then(Item::string);
-    let algorithms = table.required("algorithms").and_then(|item| item.filled_list(|item| item.choice(&ALGORITHMS)));
+    let algorithms = table.required("algorithms").and_then(algorithms);
     table.refuse("jwks", "fetching a key set by URL is not supported yet; use `jwks_file`");
     let verifier = table.one_of(&["secret", "public_key_file", "jwks_file"]).and_then(verifier);
-    let (verifier, algorithms) = (verifier?, algorithms?.value);
-    for algorithm in &algorithms {
-        check_algorithm(table, *algorithm, &verifier);
+    let (verifier, (algorithms, written)) = (verifier?, algorithms?);
+    let fitting = algorithms.iter().filter(|algorithm| check_algorithm(table, **algorithm, &verifier)).count();
+    if fitting < written {
+        // A key that is for one which is misspelt must not be said to be for none of them.
+        return None;
     }
-    Some(Issuer { issuer: issuer?, audience: audience?, verifier, algorithms })
+    // What is wrong is reported. A title is no URL, so it is taken for the `iss` of no other issuer, and the key is
+    // looked at all the same.
+    let [issuer, audience] = [issuer, audience].map(|text| text.unwrap_or_else(|| At::new(table.title(), table.span)));
+    Some(Issuer { issuer, audience, verifier, algorithms })
+}
+
+/// Those that are known, and how many are written.
+fn algorithms(item: Item<'_>) -> Option<(Vec<At<Algorithm>>, usize)> {
+    let known = item.filled_list(|item| item.choice(&ALGORITHMS))?.value;
+    Some((known, item.elements()?.len()))
 }
 
 fn verifier(item: Item<'_>) -> Option<At<Verifier>> {
@@ -48,16 +59,17 @@ fn signing_secret(item: Item<'_>) -> Option<Secret> {
 }
 
 /// A public key taken for a shared secret would let anyone who knows it sign, so the two never mix.
-fn check_algorithm(table: &Table<'_>, algorithm: At<Algorithm>, verifier: &At<Verifier>) {
+fn check_algorithm(table: &Table<'_>, algorithm: At<Algorithm>, verifier: &At<Verifier>) -> bool {
     let is_shared = matches!(verifier.value, Verifier::Secret(_));
     let message = match (algorithm.value, is_shared) {
         (Algorithm::Hs256, false) => "`HS256` needs a `secret`, and the issuer has a public key",
         (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, true) => {
             "the algorithm needs a public key, and the issuer has a `secret`, which only `HS256` uses"
         }
-        (Algorithm::Hs256, true) | (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, false) => return,
+        (Algorithm::Hs256, true) | (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, false) => return true,
     };
     table.cx.report(Diagnostic::error(algorithm.span, message).also(verifier.span, "the issuer's key"));
+    false
 }
 
 pub(super) fn key(table: &mut Table<'_>) -> Option<ApiKey> {
@@ -77,7 +89,13 @@ pub(super) fn policy(table: &mut Table<'_>) -> Option<Policy> {
     Some(Policy { allow: allow.value })
 }
 
+/// An entry of `allow`, in any case: a policy without it would be another one.
 fn grant(item: Item<'_>) -> Option<At<Grant>> {
+    let nothing = Grant::Faulty { claim: None, test: None, issuer: None };
+    Some(At::new(read_grant(item).unwrap_or(nothing), item.span))
+}
+
+fn read_grant(item: Item<'_>) -> Option<Grant> {
     let mut table = item.table("`allow`")?;
     let Some(condition) = table.one_of(&["anyone", "key", "claim"]) else {
         // Whichever was meant, these are not unknown.
@@ -86,22 +104,24 @@ fn grant(item: Item<'_>) -> Option<At<Grant>> {
         }
         return None;
     };
-    let grant = match condition.key {
+    match condition.key {
         "anyone" => match condition.boolean()?.value {
-            true => Grant::Anyone,
+            true => Some(Grant::Anyone),
             false => {
                 condition.fault("can only be true; to deny, allow nothing");
-                return None;
+                None
             }
         },
-        "key" => Grant::Key(condition.string()?),
+        "key" => condition.string().map(Grant::Key),
         _ => {
             let test = table.one_of(&["equals", "contains", "in"]).and_then(claim_test);
             let issuer = table.optional("issuer").and_then(Item::string);
-            Grant::Claim { claim: condition.string()?, test: test?, issuer }
+            Some(match (condition.string(), test) {
+                (Some(claim), Some(test)) => Grant::Claim { claim, test, issuer },
+                (claim, test) => Grant::Faulty { claim, test, issuer },
+            })
         }
-    };
-    Some(At::new(grant, item.span))
+    }
 }
 
 fn claim_test(item: Item<'_>) -> Option<ClaimTest> {

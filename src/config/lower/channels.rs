@@ -21,7 +21,7 @@ pub(super) fn channel(table: &mut Table<'_>) -> Option<Channel> {
     table.set("event", &mut event, |item| item.choice(&[("none", EventName::None), ("type", EventName::Type)]));
     let mut shed = Shed::None;
     table.set("shed", &mut shed, |item| item.choice(&[("none", Shed::None), ("low", Shed::Low)]));
-    Some(Channel { pattern: pattern?, subscribe: subscribe?, history, default, event, shed })
+    Some(Channel { pattern, subscribe, history, default, event, shed })
 }
 
 fn retention(item: Item<'_>) -> Option<At<Retention>> {
@@ -36,7 +36,7 @@ pub(super) fn type_(table: &mut Table<'_>) -> Option<Type> {
     let schema = table.required("schema").and_then(Item::string);
     let publish = table.required("publish").and_then(Item::string);
     let limit = table.optional("limit").and_then(Item::string);
-    Some(Type { schema: schema?, publish: publish?, limit })
+    Some(Type { schema, publish, limit })
 }
 
 pub(super) fn limit(table: &mut Table<'_>) -> Option<Limit> {
@@ -47,10 +47,12 @@ pub(super) fn limit(table: &mut Table<'_>) -> Option<Limit> {
         table.optional("scope").and_then(|item| item.choice(&[("node", Scope::Node), ("cluster", Scope::Cluster)]));
     let mut max_keys = 100_000;
     table.set("max_keys", &mut max_keys, |item| item.number(1..=100_000_000));
-    let rate = rate?;
-    let burst = burst.unwrap_or(Some(At::new(rate.tokens, rate.span)))?;
+    // What is wrong is reported. Something right stands for it, so that the rest is checked and nothing is told twice.
+    let rate = rate.unwrap_or(At::new(Rate { tokens: 1, per: SECOND }, table.span));
+    let burst = burst.flatten().unwrap_or(At::new(rate.tokens, rate.span));
     let scope = scope.unwrap_or(At::new(Scope::Node, table.span));
-    Some(Limit { key: key?, rate, burst, scope, max_keys })
+    let key = key.unwrap_or_else(|| At::new("{principal}".to_owned(), table.span));
+    Some(Limit { key, rate, burst, scope, max_keys })
 }
 
 /// Reads `200/s`, `10/m`, `5/h`, `1/d`.

@@ -53,7 +53,7 @@ fn texts(list: At<Vec<At<String>>>) -> At<Vec<String>> {
 }
 
 pub(super) fn invariant(table: &mut Table<'_>) -> Option<Invariant> {
-    let for_all = table.required("for_all").and_then(condition);
+    let for_all = table.required("for_all").map(condition);
     let claim = table.one_of(&["must_reach", "must_never_reach", "must_not_drop"]).and_then(claim);
     Some(Invariant { for_all: for_all?, claim: claim? })
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::config::diagnostic::quoted;
 use crate::config::table::Item;
-use crate::config::{At, Condition, Diagnostic, Operator};
+use crate::config::{At, Condition, Diagnostic, Fault, Operator};
 use crate::notification::Priority;
 
 const OPERATORS: [(&str, Operator); 14] = [
@@ -79,31 +79,39 @@ impl Member {
 }
 
 /// A table of conditions, all of which must hold. One alone stands for itself.
-pub(super) fn condition(item: Item<'_>) -> Option<Condition> {
-    let mut table = item.table("a condition")?;
-    let conditions: Vec<_> = table.entries().into_iter().map(entry).collect();
-    all(conditions)
+pub(super) fn condition(item: Item<'_>) -> Condition {
+    match item.table("a condition") {
+        Some(mut table) => all(table.entries().into_iter().map(entry).collect()),
+        None => unclear(),
+    }
 }
 
-/// One condition for many, unless one of them is wrong.
-fn all(conditions: Vec<Option<Condition>>) -> Option<Condition> {
-    let mut conditions = conditions.into_iter().collect::<Option<Vec<_>>>()?;
+/// A condition of which nothing is clear.
+pub(super) fn unclear() -> Condition {
+    Condition::Faulty(Fault { path: None, is_opaque: false })
+}
+
+/// One condition for many.
+fn all(mut conditions: Vec<Condition>) -> Condition {
     match (conditions.pop(), conditions.is_empty()) {
-        (Some(only), true) => Some(only),
+        (Some(only), true) => only,
         (last, _) => {
             conditions.extend(last);
-            Some(Condition::All(conditions))
+            Condition::All(conditions)
         }
     }
 }
 
-fn entry(item: Item<'_>) -> Option<Condition> {
+fn entry(item: Item<'_>) -> Condition {
+    let window = |side: fn(At<String>) -> Condition| {
+        item.string().map_or(Condition::Faulty(Fault { path: None, is_opaque: true }), side)
+    };
     match item.key {
-        "any" => each(item).map(Condition::Any),
-        "all" => each(item).map(Condition::All),
-        "not" => condition(item).map(|condition| Condition::Not(Box::new(condition))),
-        "during" => item.string().map(Condition::During),
-        "not_during" => item.string().map(Condition::NotDuring),
+        "any" => each(item).map_or_else(unclear, Condition::Any),
+        "all" => each(item).map_or_else(unclear, Condition::All),
+        "not" => Condition::Not(Box::new(condition(item))),
+        "during" => window(Condition::During),
+        "not_during" => window(Condition::NotDuring),
         _ => field(item),
     }
 }
@@ -114,29 +122,48 @@ fn each(item: Item<'_>) -> Option<Vec<Condition>> {
         item.fault("is empty");
         return None;
     }
-    let conditions: Vec<_> = elements.into_iter().map(condition).collect();
-    conditions.into_iter().collect()
+    Some(elements.into_iter().map(condition).collect())
 }
 
-fn field(item: Item<'_>) -> Option<Condition> {
-    let member = member(item)?;
+fn field(item: Item<'_>) -> Condition {
+    let Some(member) = member(item) else { return unclear() };
     let path = At::new(item.key.to_owned(), item.key_span);
-    let compare = |operator, value| Condition::Field { path: path.clone(), operator, value };
-    if !item.is_table() {
-        let operator = if item.is_array() { Operator::In } else { Operator::Eq };
-        return operand(item, item.key, member, operator).map(|value| compare(operator, value));
-    }
-    let mut table = item.table("a comparison")?;
-    let operators = table.entries();
+    let operators = match item.is_table() {
+        true => item.table("a comparison").map(|mut table| table.entries()).unwrap_or_default(),
+        false => {
+            let operator = if item.is_array() { Operator::In } else { Operator::Eq };
+            return comparison(item, path, member, Some(operator));
+        }
+    };
     if operators.is_empty() {
         item.fault(format!("has no operator; allowed are {}", quoted(&member.operators())));
-        return None;
+        return comparison(item, path, member, None);
     }
-    let conditions = operators.into_iter().map(|item| {
-        let operator = operator(item, &path.value)?;
-        operand(item, &path.value, member, operator).map(|value| compare(operator, value))
-    });
-    all(conditions.collect())
+    let compare = |item| comparison(item, path.clone(), member, operator(item, &path.value));
+    all(operators.into_iter().map(compare).collect())
+}
+
+/// The comparison of a field with the value in `item`; no operator is one that has been reported.
+fn comparison(item: Item<'_>, path: At<String>, member: Member, operator: Option<Operator>) -> Condition {
+    let operator = operator.filter(|operator| fits(item, &path.value, member, *operator));
+    match operator.and_then(|operator| Some((operator, operand(item, member, operator)?))) {
+        Some((operator, value)) => Condition::Field { path, operator, value },
+        None => {
+            let is_exact = |operator| matches!(operator, Operator::Eq | Operator::In | Operator::AtLeast);
+            Condition::Faulty(Fault { path: Some(path), is_opaque: operator.is_some_and(|it| !is_exact(it)) })
+        }
+    }
+}
+
+/// Whether `operator` is one for `member`; reported if it is not.
+fn fits(item: Item<'_>, path: &str, member: Member, operator: Operator) -> bool {
+    let fits = member.takes(operator);
+    if !fits {
+        let message = format!("`{}` does not fit `{path}`", operator.as_str());
+        let finding = Diagnostic::error(item.key_span, message);
+        item.cx.report(finding.help(format!("allowed are {}", quoted(&member.operators()))));
+    }
+    fits
 }
 
 /// What kind of member the path of `item` leads to.
@@ -181,14 +208,8 @@ fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
     known
 }
 
-/// The value that `operator` compares with, once it fits both the operator and the member.
-fn operand(item: Item<'_>, path: &str, member: Member, operator: Operator) -> Option<At<Value>> {
-    if !member.takes(operator) {
-        let message = format!("`{}` does not fit `{path}`", operator.as_str());
-        let finding = Diagnostic::error(item.key_span, message);
-        item.cx.report(finding.help(format!("allowed are {}", quoted(&member.operators()))));
-        return None;
-    }
+/// The value that `operator` compares with, if it fits both the operator and the member.
+fn operand(item: Item<'_>, member: Member, operator: Operator) -> Option<At<Value>> {
     match operator {
         Operator::Exists => item.boolean().map(|value| value.map(Value::Bool)),
         Operator::In => {

@@ -9,7 +9,7 @@ mod rules;
 mod server;
 mod windows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::table::{Item, Table, titled};
@@ -24,6 +24,7 @@ pub(super) struct Parts {
     unmatched: Option<At<Unmatched>>,
     allow_empty: bool,
     paths: Paths,
+    has_paths: bool,
     server: Server,
     broker: Broker,
     issuers: Named<Issuer>,
@@ -39,7 +40,12 @@ pub(super) struct Parts {
     has_rules: bool,
     tests: Vec<At<Test>>,
     invariants: Vec<At<Invariant>>,
+    /// Whether a file could not be read.
+    has_gap: bool,
 }
+
+/// Folders that are not known, so that no file in them is called missing.
+const NOWHERE: Paths = Paths { schemas: None, plugins: None };
 
 const UNMATCHED: [(&str, Unmatched); 3] =
     [("reject", Unmatched::Reject), ("drop", Unmatched::Drop), ("dead-letter", Unmatched::DeadLetter)];
@@ -55,12 +61,25 @@ impl Parts {
         if let Some(item) = singleton(root, "allow_empty", "`allow_empty`") {
             self.allow_empty = item.boolean().is_some_and(|allow| allow.value);
         }
+        if let Some(item) = root.optional("paths") {
+            self.has_paths = true;
+            if !item.is_table() {
+                self.paths = NOWHERE;
+            }
+        }
         section(root, "paths", "[paths]", &mut self.paths, server::paths);
         section(root, "server", "[server]", &mut self.server, server::server);
         section(root, "broker", "[broker]", &mut self.broker, server::broker);
-        if let Some(mut auth) = root.optional("auth").and_then(|item| item.table("[auth]")) {
-            named(&mut auth, "issuers", "[auth.issuers.*]", &mut self.issuers, auth::issuer);
-            named(&mut auth, "keys", "[auth.keys.*]", &mut self.keys, auth::key);
+        match root.optional("auth").map(|item| item.table("[auth]")) {
+            Some(Some(mut auth)) => {
+                named(&mut auth, "issuers", "[auth.issuers.*]", &mut self.issuers, auth::issuer);
+                named(&mut auth, "keys", "[auth.keys.*]", &mut self.keys, auth::key);
+            }
+            Some(None) => {
+                self.issuers.add_gap();
+                self.keys.add_gap();
+            }
+            None => {}
         }
         named(root, "policies", "[policies.*]", &mut self.policies, auth::policy);
         named(root, "channels", "[channels.*]", &mut self.channels, channels::channel);
@@ -74,24 +93,38 @@ impl Parts {
         listed(root, "invariants", "[[invariants]]", &mut self.invariants, checks::invariant);
     }
 
-    /// The configuration, once every file is added; `main` is the first of them.
-    pub(super) fn finish(self, cx: &Context, main: &Path) -> Option<Config> {
+    /// Notes that a file could not be read, so that what seems to be missing may be in there.
+    pub(super) fn add_gap(&mut self) {
+        self.has_gap = true;
+        self.issuers.add_gap();
+        self.keys.add_gap();
+        self.policies.add_gap();
+        self.channels.add_gap();
+        self.types.add_gap();
+        self.limits.add_gap();
+        self.windows.add_gap();
+        self.plugins.add_gap();
+    }
+
+    /// The configuration, or what could be read of it, once every file is added; `main` is the first of them.
+    pub(super) fn finish(self, cx: &Context, main: &Path) -> Config {
         let main_start = Span::default();
-        if !self.has_rules && !self.allow_empty {
+        if !self.has_rules && !self.allow_empty && !self.has_gap {
             let finding = Diagnostic::error(main_start, "there is no rule, so nothing would be routed");
             cx.report(finding.help("declare a [[rules]], or write `allow_empty = true` if this is meant"));
         }
-        let Some(unmatched) = self.unmatched else {
+        if self.unmatched.is_none() && !self.has_gap {
             let message = "`unmatched` is missing: it says what happens to a notification that no rule matches";
             let help = "write one of `reject`, `drop`, `dead-letter`, such as `unmatched = \"reject\"`";
             cx.report(Diagnostic::error(main_start, message).help(help));
-            return None;
-        };
+        }
         let folder = main.parent().unwrap_or(Path::new(""));
-        let Paths { schemas, plugins } = self.paths;
-        Some(Config {
-            unmatched,
-            paths: Paths { schemas: folder.join(schemas), plugins: folder.join(plugins) },
+        // Where the folders are may stand in the file that could not be read.
+        let paths = if self.has_gap && !self.has_paths { NOWHERE } else { self.paths };
+        let resolve = |path: Option<PathBuf>| path.map(|path| folder.join(path));
+        Config {
+            unmatched: self.unmatched.unwrap_or(At::new(Unmatched::Reject, main_start)),
+            paths: Paths { schemas: resolve(paths.schemas), plugins: resolve(paths.plugins) },
             server: self.server,
             broker: self.broker,
             issuers: self.issuers,
@@ -105,7 +138,7 @@ impl Parts {
             rules: self.rules,
             tests: self.tests,
             invariants: self.invariants,
-        })
+        }
     }
 }
 
@@ -137,13 +170,15 @@ fn named<T>(
     declared: &mut Named<T>,
     lower: fn(&mut Table<'_>) -> Option<T>,
 ) {
-    let Some(mut section) = root.optional(key).and_then(|item| item.table(title)) else { return };
+    let Some(item) = root.optional(key) else { return };
+    let Some(mut section) = item.table(title) else { return declared.add_gap() };
     for item in section.entries() {
         section.cx.declare(titled(title, item.key), item.key_span);
         let name = item.key_name();
         let value = item.named_table(title).and_then(|mut table| lower(&mut table));
-        if let (Some(name), Some(value)) = (name, value) {
-            declared.insert(name, At::new(value, item.key_span));
+        match (name, value) {
+            (Some(name), Some(value)) => drop(declared.insert(name, At::new(value, item.key_span))),
+            (_, _) => declared.add_faulty(item.key),
         }
     }
 }

@@ -26,5 +26,7 @@ pub(super) fn plugin(table: &mut Table<'_>) -> Option<Plugin> {
     table.set("max_operations", &mut max_operations, |item| item.number(100..=10_000_000));
     let mut max_time = 5 * MS;
     table.set("max_time", &mut max_time, |item| item.duration(MS..=1_000 * MS));
-    Some(Plugin { script: script?, params, on_error: on_error?.value, max_operations, max_time })
+    // The script is looked at whatever else is wrong.
+    let on_error = on_error.map_or(OnError::Pass, |on_error| on_error.value);
+    Some(Plugin { script: script?, params, on_error, max_operations, max_time })
 }

@@ -1,6 +1,6 @@
 //! `[[rules]]`.
 
-use super::condition::condition;
+use super::condition::{condition, unclear};
 use crate::config::table::{Item, Table};
 use crate::config::{Action, Rule, Then};
 
@@ -10,12 +10,12 @@ pub(super) fn rule(table: &mut Table<'_>) -> Option<Rule> {
         table.cx.declare(format!("rule `{}`", name.value), name.span);
     }
     let priority = table.required("priority").and_then(Item::integer);
-    let when = table.required("when").and_then(condition);
+    let when = table.required("when").map_or_else(unclear, condition);
     let filter = table.optional("filter").and_then(Item::string);
     let action = table.one_of(&["to", "drop"]).and_then(action);
     let mut then = Then::Stop;
     table.set("then", &mut then, |item| item.choice(&[("stop", Then::Stop), ("continue", Then::Continue)]));
-    Some(Rule { name: name?, priority: priority?, when: when?, filter, action: action?, then })
+    Some(Rule { name, priority, when, filter, action, then })
 }
 
 fn action(item: Item<'_>) -> Option<Action> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Broker, Diagnostic, Paths, Secret, Server};
+use crate::config::{At, Broker, BrokerUrl, Diagnostic, Paths, Secret, Server};
 use crate::notification::Name;
 
 const MS: Duration = Duration::from_millis(1);
@@ -16,9 +16,12 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) fn paths(table: &mut Table<'_>) -> Paths {
     let mut paths = Paths::default();
-    let folder = |item: Item<'_>| item.text().map(|text| text.map(Into::into));
-    table.set("schemas", &mut paths.schemas, folder);
-    table.set("plugins", &mut paths.plugins, folder);
+    let folder = |item: Item<'_>| item.text().map(|text| text.value.into());
+    for (key, path) in [("schemas", &mut paths.schemas), ("plugins", &mut paths.plugins)] {
+        if let Some(item) = table.optional(key) {
+            *path = folder(item);
+        }
+    }
     paths
 }
 
@@ -29,7 +32,8 @@ pub(super) fn server(table: &mut Table<'_>) -> Server {
     if let Some(admin) = admin.and_then(address) {
         server.admin = admin.value;
     }
-    server.admin_policy = table.optional("admin_policy").and_then(Item::string);
+    let admin_policy = table.optional("admin_policy");
+    server.admin_policy = admin_policy.and_then(Item::string);
     table.set("allowed_origins", &mut server.allowed_origins, |item| item.list(origin));
     table.set("max_connections", &mut server.max_connections, |item| item.number(1..=1_000_000));
     table.set("max_streams_per_principal", &mut server.max_streams_per_principal, |item| item.number(1..=1_000_000));
@@ -41,7 +45,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Server {
     table.set("drain", &mut server.drain, |item| item.duration(Duration::ZERO..=HOUR));
     table.set("ring_records", &mut server.ring_records, |item| item.number(1..=65_536));
     table.set("ring_bytes", &mut server.ring_bytes, |item| item.number(65_536..=1024 * 1024 * 1024));
-    if let (Some(admin), None, false) = (admin, &server.admin_policy, server.admin.ip().is_loopback()) {
+    if let (Some(admin), None, false) = (admin, admin_policy, server.admin.ip().is_loopback()) {
         let message = format!("`admin` is {}, which others can reach, and `admin_policy` is missing", server.admin);
         admin.cx.report(Diagnostic::error(admin.span, message).help("name a policy, or use a loopback address"));
     }
@@ -81,22 +85,26 @@ fn origin(item: Item<'_>) -> Option<At<String>> {
 }
 
 /// A URL, which is a secret when it holds a password; one written out is taken with a warning.
-fn url(item: Item<'_>) -> Option<At<Secret>> {
-    if item.is_table() {
-        return secret(item);
-    }
-    let url = item.text()?;
-    if has_password(url.value) {
+fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
+    let text = if item.is_table() { secret(item)? } else { item.text()?.map(Secret::new) };
+    if !item.is_table() && has_password(text.expose()) {
         item.cx.redact(item.span);
         let finding = Diagnostic::warning(item.span, "`url` has a password in it").label("not shown");
         item.cx.report(finding.help("keep it out of the file: url = { env = \"REDIS_URL\" }"));
     }
-    Some(url.map(Secret::new))
+    match text.expose().parse() {
+        Ok(url) => Some(At::new(url, item.span)),
+        Err(error) => {
+            let finding = Diagnostic::error(item.span, format!("`url` {error}"));
+            item.cx.report(finding.help("such as `redis://host:6379/0`, or `rediss://host:6379` for TLS"));
+            None
+        }
+    }
 }
 
-/// Whether there is something between a colon and the last `@` of the authority.
+/// Whether there is something between a colon and the last `@` of the authority, or in the query that takes one.
 fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    user.split_once(':').is_some_and(|(_, password)| !password.is_empty())
+    user.split_once(':').is_some_and(|(_, password)| !password.is_empty()) || url.contains("pass=")
 }

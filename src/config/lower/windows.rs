@@ -19,7 +19,9 @@ pub(super) fn window(table: &mut Table<'_>) -> Option<Window> {
     let mut days = WEEKDAYS.map(|(_, day)| At::new(day, table.span)).to_vec();
     table.set("days", &mut days, |item| item.filled_list(|item| item.choice(&WEEKDAYS)));
     let timezone = table.required("timezone").and_then(Item::string);
-    Some(Window { daily: daily?.value, days, timezone: timezone? })
+    // The time zone is looked at whatever else is wrong.
+    let daily = daily.map(|daily| daily.value).unwrap_or_default();
+    Some(Window { daily, days, timezone: timezone? })
 }
 
 /// Reads `22:00-07:00`. The end may be `24:00`; a range that ends where it starts is refused, as it could be

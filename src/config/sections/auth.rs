@@ -69,6 +69,15 @@ pub enum Grant {
         /// Only tokens of this issuer, by its configured name.
         issuer: Option<At<String>>,
     },
+    /// One that has a fault, and what could be read of it when it asks for a claim.
+    Faulty {
+        /// As in [`Grant::Claim`].
+        claim: Option<At<String>>,
+        /// As in [`Grant::Claim`].
+        test: Option<ClaimTest>,
+        /// As in [`Grant::Claim`].
+        issuer: Option<At<String>>,
+    },
 }
 
 /// What a claim must satisfy. Texts may hold one `{placeholder}` of the channel's pattern.

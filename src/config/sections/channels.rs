@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::config::At;
 
-/// `[channels.*]`.
+/// `[channels.*]`. What is `None` has a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
     /// Segments joined by dots, each literal or one `{placeholder}`.
-    pub pattern: At<String>,
+    pub pattern: Option<At<String>>,
     /// The policy that subscribers must satisfy.
-    pub subscribe: At<String>,
+    pub subscribe: Option<At<String>>,
     /// What is kept for readers that come back.
     pub history: Retention,
     /// Whether a client that names no channel is subscribed to it. Default false.
@@ -48,13 +48,13 @@ pub struct Retention {
     pub ttl: Duration,
 }
 
-/// `[types.*]`.
+/// `[types.*]`. What is `None` and not optional has a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Type {
     /// A file in `paths.schemas`.
-    pub schema: At<String>,
+    pub schema: Option<At<String>>,
     /// The policy that producers must satisfy.
-    pub publish: At<String>,
+    pub publish: Option<At<String>>,
     /// The rate limit of publishing it.
     pub limit: Option<At<String>>,
 }

@@ -56,19 +56,19 @@ pub enum OnError {
     SkipRule,
 }
 
-/// `[[rules]]`.
+/// `[[rules]]`. What is `None` and not optional has a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Unique.
-    pub name: At<Name>,
+    pub name: Option<At<Name>>,
     /// Higher first.
-    pub priority: At<i64>,
+    pub priority: Option<At<i64>>,
     /// Which notifications it is for.
     pub when: Condition,
     /// The plugin that may drop it.
     pub filter: Option<At<String>>,
     /// What it does.
-    pub action: Action,
+    pub action: Option<Action>,
     /// Whether rules after it are tried. Default `stop`.
     pub then: Then,
 }
@@ -113,6 +113,26 @@ pub enum Condition {
     During(At<String>),
     /// Outside a window.
     NotDuring(At<String>),
+    /// One that has a fault.
+    Faulty(Fault),
+}
+
+/// What is known of a condition that has a fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// The field that it is about, where that much is clear.
+    pub path: Option<At<String>>,
+    /// Whether it is of a kind that nobody can tell from what else it goes with, such as `gte`: neither which types
+    /// it is for, nor that it and another condition exclude each other.
+    pub is_opaque: bool,
+}
+
+impl Fault {
+    /// Whether it may turn out to be about `type`.
+    #[must_use]
+    pub fn may_be_of_type(&self) -> bool {
+        !self.is_opaque && self.path.as_ref().is_none_or(|path| path.value == "type")
+    }
 }
 
 /// How a field is compared.

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{At, Secret};
+use crate::config::{At, BrokerUrl};
 
-/// `[paths]`: folders that file names are confined to, resolved against the main file's folder.
+/// `[paths]`: folders that file names are confined to, resolved against the main file's folder. `None` has a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     /// Where `schema = "..."` is looked up. Default `schemas`.
-    pub schemas: PathBuf,
+    pub schemas: Option<PathBuf>,
     /// Where `script = "..."` is looked up. Default `plugins`.
-    pub plugins: PathBuf,
+    pub plugins: Option<PathBuf>,
 }
 
 /// `[server]`: restart only.
@@ -51,8 +51,8 @@ pub struct Server {
 /// `[broker]`: restart only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
-    /// `memory:`, or a Redis URL, which may be a secret. Default `memory:`.
-    pub url: At<Secret>,
+    /// Default `memory:`.
+    pub url: At<BrokerUrl>,
     /// What every key in Redis starts with. Default `fanfare`.
     pub prefix: String,
     /// How long a publish may wait for the broker. Default 1 s.

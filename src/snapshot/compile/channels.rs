@@ -5,36 +5,52 @@ use std::sync::Arc;
 use super::{Cx, Kind};
 use crate::auth::Policies;
 use crate::config::{At, Channel, Config, Diagnostic};
-use crate::notification::Name;
-use crate::routing::{ChannelSpec, Channels, Pattern};
+use crate::notification::{ChannelName, Name};
+use crate::routing::{ChannelSpec, Channels, Pattern, Template};
 
-impl Cx {
-    pub(super) fn channels(&mut self, config: &Config, policies: &Policies) -> Channels {
-        let mut specs: Vec<(Arc<ChannelSpec>, &At<Channel>)> = Vec::new();
-        for (name, declared) in &config.channels {
-            let Some(spec) = self.channel(name, declared, config, policies) else { continue };
-            if let Some((other, _)) = specs.iter().find(|(other, _)| other.pattern.overlaps(&spec.pattern)) {
-                let message = format!("channels `{}` and `{name}` overlap: one name could belong to both", other.name);
-                let help = "patterns of equally many segments must differ in a literal";
-                self.diagnostics.push(Diagnostic::error(declared.pattern.span, message).help(help));
-            }
-            specs.push((Arc::new(spec), declared));
-        }
-        Channels::new(specs.into_iter().map(|(spec, _)| spec).collect())
+/// The patterns of all channels, also of those that have another fault: rules may send there all the same.
+pub(super) struct Patterns {
+    known: Vec<Pattern>,
+    /// Whether there is none beside the known ones.
+    is_whole: bool,
+}
+
+impl Patterns {
+    /// Whether `template` is of a channel, or may be of one whose pattern is not known.
+    pub(super) fn may_take(&self, template: &Template) -> bool {
+        !self.is_whole || self.known.iter().any(|pattern| template.fits(pattern))
     }
 
-    fn channel(
-        &mut self,
-        name: &Name,
-        declared: &Channel,
-        config: &Config,
-        policies: &Policies,
-    ) -> Option<ChannelSpec> {
-        let subscribe = self.resolve(Kind::Policy, &declared.subscribe, &config.policies);
-        let pattern = match Pattern::parse(&declared.pattern) {
+    /// Whether `channel` is one, or may be one whose pattern is not known.
+    pub(super) fn may_have(&self, channel: &ChannelName) -> bool {
+        !self.is_whole || self.known.iter().any(|pattern| pattern.captures(channel).is_some())
+    }
+
+    /// Every known one, as messages list them.
+    pub(super) fn quoted(&self) -> Vec<String> {
+        self.known.iter().map(|pattern| format!("`{pattern}`")).collect()
+    }
+}
+
+impl Cx {
+    pub(super) fn channels(&mut self, config: &Config, policies: &Policies) -> (Channels, Patterns) {
+        let mut patterns: Vec<(&Name, Pattern)> = Vec::new();
+        let mut specs = Vec::new();
+        for (name, declared) in &config.channels {
+            let pattern = declared.pattern.as_ref().and_then(|pattern| self.pattern(name, pattern, &patterns));
+            specs.extend(self.channel(name, declared, pattern.clone(), config, policies).map(Arc::new));
+            patterns.extend(pattern.map(|pattern| (name, pattern)));
+        }
+        let is_whole = config.channels.is_whole() && patterns.len() == config.channels.len();
+        let known = patterns.into_iter().map(|(_, pattern)| pattern).collect();
+        (Channels::new(specs), Patterns { known, is_whole })
+    }
+
+    fn pattern(&mut self, name: &Name, written: &At<String>, others: &[(&Name, Pattern)]) -> Option<Pattern> {
+        let pattern = match Pattern::parse(written) {
             Ok(pattern) => pattern,
             Err(error) => {
-                self.error(declared.pattern.span, format!("pattern of channel `{name}`: {error}"));
+                self.error(written.span, format!("pattern of channel `{name}`: {error}"));
                 return None;
             }
         };
@@ -42,26 +58,43 @@ impl Cx {
         for (index, placeholder) in placeholders.iter().enumerate() {
             if placeholders[..index].contains(placeholder) {
                 let message = format!("pattern of channel `{name}` has the placeholder `{{{placeholder}}}` twice");
-                self.error(declared.pattern.span, message);
+                self.error(written.span, message);
             }
         }
-        let subscribe = subscribe?;
+        for (other, _) in others.iter().filter(|(_, other)| other.overlaps(&pattern)) {
+            let message = format!("channels `{other}` and `{name}` overlap: one name could belong to both");
+            let help = "patterns of equally many segments must differ in a literal";
+            self.diagnostics.push(Diagnostic::error(written.span, message).help(help));
+        }
+        Some(pattern)
+    }
+
+    fn channel(
+        &mut self,
+        name: &Name,
+        declared: &Channel,
+        pattern: Option<Pattern>,
+        config: &Config,
+        policies: &Policies,
+    ) -> Option<ChannelSpec> {
+        let written = declared.subscribe.as_ref()?;
+        let subscribe = self.resolve(Kind::Policy, written, &config.policies)?;
+        let pattern = pattern?;
+        let placeholders: Vec<_> = pattern.placeholders().collect();
         let policy = policies.get(subscribe.as_str())?;
-        for wanted in policy.placeholders() {
-            if !placeholders.contains(&wanted) {
-                let message = format!(
-                    "policy `{subscribe}` asks for `{{{wanted}}}`, which the pattern `{}` does not have",
-                    declared.pattern.value
-                );
-                let diagnostic = Diagnostic::error(declared.subscribe.span, message);
-                self.diagnostics.push(diagnostic.did_you_mean(wanted, placeholders.iter().copied()));
-            }
+        let mut is_clear = !policies.is_faulty(subscribe.as_str());
+        for wanted in policy.placeholders().into_iter().filter(|wanted| !placeholders.contains(wanted)) {
+            let message =
+                format!("policy `{subscribe}` asks for `{{{wanted}}}`, which the pattern `{pattern}` does not have");
+            let diagnostic = Diagnostic::error(written.span, message);
+            self.diagnostics.push(diagnostic.did_you_mean(wanted, placeholders.iter().copied()));
+            is_clear = false;
         }
-        if declared.default && placeholders.iter().any(|name| !policy.has_own_value(name)) {
+        if declared.default && is_clear && placeholders.iter().any(|name| !policy.has_own_value(name)) {
             // A client that names no channel has only its token to say which one is its own.
             let message =
                 format!("channel `{name}` cannot be a default: policy `{subscribe}` does not say whose it is");
-            self.error(declared.subscribe.span, message);
+            self.error(written.span, message);
         }
         Some(ChannelSpec {
             name: name.clone(),

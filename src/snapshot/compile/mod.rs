@@ -4,6 +4,8 @@
 mod channels;
 mod checks;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,10 +14,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use self::channels::Patterns;
 use super::evaluate::DEAD_LETTER;
 use super::{Revision, Snapshot};
 use crate::auth::{Authenticator, Policies};
-use crate::config::{At, Config, Diagnostic, Diagnostics, Inputs, Loaded, Named, Span, Unmatched, read_confined};
+use crate::config::{At, Config, Diagnostic, Diagnostics, Hash, Inputs, Loaded, Named, Span, Unmatched, read_confined};
 use crate::limits::Quotas;
 use crate::notification::Name;
 use crate::plugins::PluginSet;
@@ -37,9 +40,9 @@ pub struct Compiled {
 /// Compiles what was loaded.
 #[must_use]
 pub fn compile(loaded: Loaded) -> Compiled {
-    let Loaded { config, diagnostics, inputs, hash } = loaded;
-    let mut cx = Cx { diagnostics, inputs, hasher: Sha256::new_with_prefix(hash), used: HashSet::new() };
-    let untested = config.and_then(|config| cx.snapshot(config));
+    let Loaded { draft, diagnostics, inputs, hash } = loaded;
+    let mut cx = Cx::new(diagnostics, inputs, hash);
+    let untested = cx.snapshot(draft);
     if let Some(snapshot) = &untested {
         cx.run_tests(snapshot);
     }
@@ -55,6 +58,10 @@ struct Cx {
     hasher: Sha256,
     /// What something refers to.
     used: HashSet<(Kind, Name)>,
+    /// Of which kinds something may be meant that is not known, so that nothing of them can be called unused.
+    doubtful: HashSet<Kind>,
+    /// What was said of a place, so that a fault which several types show is told once.
+    told: HashSet<(Span, String)>,
 }
 
 /// What a name may be the name of.
@@ -64,30 +71,43 @@ enum Kind {
     Limit,
     Window,
     Plugin,
+    Type,
 }
 
 impl Kind {
+    const ALL: [Self; 5] = [Self::Policy, Self::Limit, Self::Window, Self::Plugin, Self::Type];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "policy",
             Self::Limit => "limit",
             Self::Window => "window",
             Self::Plugin => "plugin",
+            Self::Type => "type",
         }
     }
 }
 
 impl Cx {
+    fn new(diagnostics: Diagnostics, inputs: Inputs, hash: Hash) -> Self {
+        // What could not be read may refer to anything.
+        let doubtful = if diagnostics.has_errors() { Kind::ALL.into() } else { HashSet::new() };
+        let hasher = Sha256::new_with_prefix(hash);
+        Self { diagnostics, inputs, hasher, used: HashSet::new(), doubtful, told: HashSet::new() }
+    }
+
+    /// The snapshot of a configuration without a fault. Each part is compiled from what is left of the others, so
+    /// that all faults are told, and none that only follows from another.
     fn snapshot(&mut self, config: Config) -> Option<Snapshot> {
         let authenticator = Authenticator::compile(&config, &mut self.diagnostics);
         let policies = Policies::compile(&config, &mut self.diagnostics);
-        let channels = self.channels(&config, &policies);
+        let (channels, patterns) = self.channels(&config, &policies);
         let quotas = Quotas::compile(&config, &mut self.diagnostics);
         let schemas = self.schemas(&config);
         let types = self.types(&config, &policies, &quotas);
         let plugins = self.plugins(&config);
-        let routing = self.routing(&config, &channels, &schemas);
-        self.dead_letter(&config, &channels);
+        let routing = self.routing(&config, &channels, &patterns, &schemas);
+        self.dead_letter(&config, &patterns);
         if let Some(policy) = &config.server.admin_policy {
             self.resolve(Kind::Policy, policy, &config.policies);
         }
@@ -119,10 +139,18 @@ impl Cx {
             self.used.insert((kind, found.clone()));
             return Some(found.clone());
         }
-        let message = format!("no {} `{}` is declared", kind.as_str(), name.value);
-        let known = declared.keys().map(Name::as_str);
-        self.diagnostics.push(Diagnostic::error(name.span, message).did_you_mean(&name.value, known));
+        self.unknown(kind, name.span, &name.value, declared);
         None
+    }
+
+    /// Reports a name that nothing declares, also not what could not be read.
+    fn unknown<T>(&mut self, kind: Kind, span: Span, name: &str, declared: &Named<T>) {
+        self.doubtful.insert(kind);
+        if !declared.may_have(name) {
+            let message = format!("no {} `{name}` is declared", kind.as_str());
+            let known = declared.keys().map(Name::as_str);
+            self.diagnostics.push(Diagnostic::error(span, message).did_you_mean(name, known));
+        }
     }
 
     /// Reads a file that the configuration names, and counts it in.
@@ -145,7 +173,8 @@ impl Cx {
 
     fn schemas(&mut self, config: &Config) -> SchemaRegistry {
         let read = |(name, declared): (&Name, &At<crate::config::Type>)| {
-            Some((name.clone(), (declared.schema.clone(), self.read(&config.paths.schemas, &declared.schema)?)))
+            let (folder, file) = (config.paths.schemas.as_ref()?, declared.schema.as_ref()?);
+            Some((name.clone(), (file.clone(), self.read(folder, file)?)))
         };
         let texts: BTreeMap<_, _> = config.types.iter().filter_map(read).collect();
         SchemaRegistry::compile(&texts, &mut self.diagnostics)
@@ -153,14 +182,14 @@ impl Cx {
 
     fn plugins(&mut self, config: &Config) -> PluginSet {
         let read = |(name, plugin): (&Name, &At<crate::config::Plugin>)| {
-            Some((name.clone(), self.read(&config.paths.plugins, &plugin.script)?))
+            Some((name.clone(), self.read(config.paths.plugins.as_ref()?, &plugin.script)?))
         };
         let scripts: BTreeMap<_, _> = config.plugins.iter().filter_map(read).collect();
         PluginSet::compile(&config.plugins, &scripts, &mut self.diagnostics)
     }
 
-    fn dead_letter(&mut self, config: &Config, channels: &crate::routing::Channels) {
-        let declared = DEAD_LETTER.parse().is_ok_and(|name| channels.find(&name).is_some());
+    fn dead_letter(&mut self, config: &Config, patterns: &Patterns) {
+        let declared = DEAD_LETTER.parse().is_ok_and(|name| patterns.may_have(&name));
         if config.unmatched.value == Unmatched::DeadLetter && !declared {
             let message = format!("unmatched = \"dead-letter\" needs a channel with the pattern `{DEAD_LETTER}`");
             self.diagnostics.push(Diagnostic::error(config.unmatched.span, message));
@@ -176,6 +205,9 @@ impl Cx {
     }
 
     fn unused_in<T>(&mut self, kind: Kind, declared: &Named<T>) {
+        if self.doubtful.contains(&kind) {
+            return;
+        }
         for (name, at) in declared {
             if !self.used.contains(&(kind, name.clone())) {
                 self.warn(at.span, format!("{} `{name}` is never used", kind.as_str()));
@@ -185,6 +217,14 @@ impl Cx {
 
     fn error(&mut self, span: Span, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic::error(span, message));
+    }
+
+    /// Adds a fault of `subject`, unless it was told of it at that place.
+    fn push_once(&mut self, subject: &str, diagnostic: Diagnostic) {
+        let place = diagnostic.span.unwrap_or_default();
+        if self.told.insert((place, subject.to_owned())) {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     fn warn(&mut self, span: Span, message: impl Into<String>) {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::channels::Patterns;
 use super::{Cx, Kind};
-use crate::config::{self, Action as RawAction, At, Condition, Config, Diagnostic};
+use crate::config::{self, Action as RawAction, At, Condition, Config, Diagnostic, Fault, Operator};
 use crate::notification::{Name, TypeName};
 use crate::routing::{
     Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Side, Template, Window, ambiguous_ties,
@@ -20,19 +21,36 @@ const ENVELOPE: [&str; 9] = ["type", "userId", "title", "message", "priority", "
 /// The windows that compiled.
 type Windows = HashMap<Name, Arc<Window>>;
 
+/// A target that reads as one, whether or not there is such a channel.
+struct Target<'a> {
+    written: &'a At<String>,
+    template: Template,
+}
+
+/// What rules are checked against.
+struct Declared<'a> {
+    config: &'a Config,
+    channels: &'a Channels,
+    patterns: &'a Patterns,
+    schemas: &'a SchemaRegistry,
+    windows: Windows,
+}
+
 impl Cx {
-    pub(super) fn routing(&mut self, config: &Config, channels: &Channels, schemas: &SchemaRegistry) -> RoutingTable {
+    pub(super) fn routing(
+        &mut self,
+        config: &Config,
+        channels: &Channels,
+        patterns: &Patterns,
+        schemas: &SchemaRegistry,
+    ) -> RoutingTable {
         let windows = self.windows(config);
+        let declared = Declared { config, channels, patterns, schemas, windows };
         let mut rules = Vec::new();
-        let mut places: HashMap<Name, config::Span> = HashMap::new();
-        for declared in &config.rules {
-            let name = &declared.name;
-            if let Some(first) = places.insert(name.value.clone(), name.span) {
-                let message = format!("rule `{}` is declared twice", name.value);
-                let help = format!("the first is at {}", self.diagnostics.sources.place(first));
-                self.diagnostics.push(Diagnostic::error(name.span, message).help(help));
-            }
-            rules.extend(self.rule(declared, config, channels, schemas, &windows));
+        let mut places = HashMap::new();
+        for rule in &config.rules {
+            places.extend(rule.name.as_ref().map(|name| (name.value.clone(), name.span)));
+            rules.extend(self.rule(rule, &declared));
         }
         let table = RoutingTable::new(rules, config.types.keys().cloned());
         self.check_table(config, &table, &places);
@@ -58,67 +76,67 @@ impl Cx {
         windows
     }
 
-    fn rule(
-        &mut self,
-        declared: &config::Rule,
-        config: &Config,
-        channels: &Channels,
-        schemas: &SchemaRegistry,
-        windows: &Windows,
-    ) -> Option<Rule> {
-        let matcher = self.matcher(&declared.when, config, windows);
-        let filter = declared.filter.as_ref().map(|filter| self.resolve(Kind::Plugin, filter, &config.plugins));
-        let action = self.action(&declared.action, channels);
-        let (matcher, action) = (matcher?, action?);
-        let types =
-            config.types.keys().filter(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false)));
-        for type_name in types {
-            self.check_fields(&declared.when, type_name, schemas);
-            self.check_placeholders(&declared.action, &action, type_name, schemas);
+    /// The rule as far as it compiles; none when too little of it does to compare it with others.
+    fn rule(&mut self, rule: &config::Rule, declared: &Declared<'_>) -> Option<Rule> {
+        let matcher = self.matcher(&rule.when, declared);
+        let filter =
+            rule.filter.as_ref().and_then(|filter| self.resolve(Kind::Plugin, filter, &declared.config.plugins));
+        let (targets, action) = self.action(rule.action.as_ref(), declared);
+        let mut faults = Vec::new();
+        faults_in(&rule.when, &mut faults);
+        // A condition that is not clear may leave only some of the types.
+        if matcher.types().is_some() || !faults.iter().any(|fault| fault.may_be_of_type()) {
+            let types = declared.config.types.keys();
+            for type_name in types.filter(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false))) {
+                self.check_fields(&rule.when, type_name, declared.schemas);
+                self.check_placeholders(&targets, type_name, declared.schemas);
+            }
         }
-        Some(Rule {
-            name: declared.name.value.clone(),
-            priority: declared.priority.value,
-            place: self.diagnostics.sources.place(declared.name.span).into(),
+        let (name, priority) = (rule.name.as_ref()?, rule.priority.as_ref()?);
+        // Such a condition may also be what keeps the rule apart from another.
+        faults.iter().all(|fault| fault.is_opaque).then(|| Rule {
+            name: name.value.clone(),
+            priority: priority.value,
+            place: self.diagnostics.sources.place(name.span).into(),
             matcher,
-            filter: match filter {
-                Some(resolved) => Some(resolved?),
-                None => None,
-            },
+            filter,
             action,
-            then: declared.then,
+            then: rule.then,
         })
     }
 
-    fn matcher(&mut self, condition: &Condition, config: &Config, windows: &Windows) -> Option<Matcher> {
+    fn matcher(&mut self, condition: &Condition, declared: &Declared<'_>) -> Matcher {
         match condition {
-            Condition::All(inner) => Some(Matcher::all(self.matchers(inner, config, windows)?.into_iter())),
-            Condition::Any(inner) => Some(Matcher::any(self.matchers(inner, config, windows)?.into_iter())),
-            Condition::Not(inner) => Some(Matcher::none(self.matcher(inner, config, windows)?)),
-            Condition::During(name) => self.during(name, Side::Inside, config, windows),
-            Condition::NotDuring(name) => self.during(name, Side::Outside, config, windows),
+            Condition::All(inner) => Matcher::all(self.matchers(inner, declared).into_iter()),
+            Condition::Any(inner) => Matcher::any(self.matchers(inner, declared).into_iter()),
+            Condition::Not(inner) => Matcher::none(self.matcher(inner, declared)),
+            Condition::During(name) => self.during(name, Side::Inside, declared),
+            Condition::NotDuring(name) => self.during(name, Side::Outside, declared),
+            Condition::Faulty(_) => opaque(),
             Condition::Field { path, operator, value } => {
-                self.check_types(path, value, config);
+                self.check_types(path, value, declared.config);
                 match Field::compile(path, *operator, value) {
-                    Ok(field) => Some(Matcher::Field(field)),
+                    Ok(field) => Matcher::Field(field),
                     Err(error) => {
                         self.error(value.span, format!("`{}` of `{}`: {error}", operator.as_str(), path.value));
-                        None
+                        opaque()
                     }
                 }
             }
         }
     }
 
-    /// Every one, or none when any has a fault; all of them are compiled, so that all faults are told.
-    fn matchers(&mut self, inner: &[Condition], config: &Config, windows: &Windows) -> Option<Vec<Matcher>> {
-        let all: Vec<_> = inner.iter().map(|condition| self.matcher(condition, config, windows)).collect();
-        all.into_iter().collect()
+    /// All of them are compiled before any is simplified away, so that all faults are told.
+    fn matchers(&mut self, inner: &[Condition], declared: &Declared<'_>) -> Vec<Matcher> {
+        inner.iter().map(|condition| self.matcher(condition, declared)).collect()
     }
 
-    fn during(&mut self, name: &At<String>, side: Side, config: &Config, windows: &Windows) -> Option<Matcher> {
-        let name = self.resolve(Kind::Window, name, &config.windows)?;
-        Some(Matcher::During(Arc::clone(windows.get(&name)?), side))
+    fn during(&mut self, name: &At<String>, side: Side, declared: &Declared<'_>) -> Matcher {
+        let name = self.resolve(Kind::Window, name, &declared.config.windows);
+        match name.and_then(|name| declared.windows.get(&name)) {
+            Some(window) => Matcher::During(Arc::clone(window), side),
+            None => opaque(),
+        }
     }
 
     /// A rule for a type that does not exist is a slip of the pen.
@@ -131,40 +149,42 @@ impl Cx {
             single => std::slice::from_ref(single),
         };
         for name in named.iter().filter_map(Value::as_str).filter(|name| !config.types.contains_key(*name)) {
-            let diagnostic = Diagnostic::error(value.span, format!("no type `{name}` is declared"));
-            self.diagnostics.push(diagnostic.did_you_mean(name, config.types.keys().map(Name::as_str)));
+            self.unknown(Kind::Type, value.span, name, &config.types);
         }
     }
 
-    fn action(&mut self, action: &RawAction, channels: &Channels) -> Option<Action> {
-        let targets = match action {
-            RawAction::Drop(reason) => return Some(Action::Drop(reason.value.clone())),
-            RawAction::To(targets) => targets,
+    /// Every target that reads as one, and the action with those that are of a declared channel.
+    fn action<'a>(&mut self, action: Option<&'a RawAction>, declared: &Declared<'_>) -> (Vec<Target<'a>>, Action) {
+        let written = match action {
+            Some(RawAction::Drop(reason)) => return (Vec::new(), Action::Drop(reason.value.clone())),
+            Some(RawAction::To(targets)) => targets.as_slice(),
+            None => &[],
         };
-        let routes: Vec<_> = targets.iter().map(|target| self.route(target, channels)).collect();
-        Some(Action::To(routes.into_iter().collect::<Option<_>>()?))
+        let targets: Vec<_> = written.iter().filter_map(|target| self.target(target)).collect();
+        let routes = targets.iter().filter_map(|target| self.route(target, declared)).collect();
+        (targets, Action::To(routes))
     }
 
-    fn route(&mut self, target: &At<String>, channels: &Channels) -> Option<Route> {
-        let template = match Template::parse(target) {
-            Ok(template) => template,
+    fn target<'a>(&mut self, written: &'a At<String>) -> Option<Target<'a>> {
+        match Template::parse(written) {
+            Ok(template) => Some(Target { written, template }),
             Err(error) => {
-                self.error(target.span, format!("`{}` names no channel: {error}", target.value));
-                return None;
+                self.error(written.span, format!("`{}` names no channel: {error}", written.value));
+                None
             }
-        };
-        if let Some(channel) = channels.of_template(&template) {
-            return Some(Route { template, channel: Arc::clone(channel) });
         }
-        let message = format!("`{}` is of no declared channel", target.value);
-        let patterns = self.patterns(channels);
-        let diagnostic = Diagnostic::error(target.span, message).help(format!("declared are {}", patterns.join(", ")));
-        self.diagnostics.push(diagnostic);
-        None
     }
 
-    fn patterns(&self, channels: &Channels) -> Vec<String> {
-        channels.iter().map(|spec| format!("`{}`", spec.pattern)).collect()
+    fn route(&mut self, target: &Target<'_>, declared: &Declared<'_>) -> Option<Route> {
+        if let Some(channel) = declared.channels.of_template(&target.template) {
+            return Some(Route { template: target.template.clone(), channel: Arc::clone(channel) });
+        }
+        if !declared.patterns.may_take(&target.template) {
+            let message = format!("`{}` is of no declared channel", target.written.value);
+            let help = format!("declared are {}", declared.patterns.quoted().join(", "));
+            self.diagnostics.push(Diagnostic::error(target.written.span, message).help(help));
+        }
+        None
     }
 
     /// A field that a closed schema does not have makes its test false for ever.
@@ -174,11 +194,11 @@ impl Cx {
                 inner.iter().for_each(|condition| self.check_fields(condition, type_name, schemas));
             }
             Condition::Not(inner) => self.check_fields(inner, type_name, schemas),
-            Condition::During(_) | Condition::NotDuring(_) => {}
-            Condition::Field { path, .. } => {
+            Condition::During(_) | Condition::NotDuring(_) | Condition::Faulty(Fault { path: None, .. }) => {}
+            Condition::Field { path, .. } | Condition::Faulty(Fault { path: Some(path), .. }) => {
                 if !path.value.starts_with("data.") && !ENVELOPE.contains(&path.value.as_str()) {
                     let diagnostic = Diagnostic::error(path.span, format!("a notification has no `{}`", path.value));
-                    self.push_once(diagnostic.did_you_mean(&path.value, ENVELOPE));
+                    self.push_once(path, diagnostic.did_you_mean(&path.value, ENVELOPE));
                     return;
                 }
                 let segments: Vec<&str> = path.value.split('.').collect();
@@ -186,7 +206,7 @@ impl Cx {
                     let message = format!("the schema of `{type_name}` has no `{}`", path.value);
                     let last = segments.last().copied().unwrap_or_default();
                     let diagnostic = Diagnostic::error(path.span, message);
-                    self.push_once(diagnostic.did_you_mean(last, known.iter().map(String::as_str)));
+                    self.push_once(path, diagnostic.did_you_mean(last, known.iter().map(String::as_str)));
                 }
             }
         }
@@ -194,10 +214,11 @@ impl Cx {
 
     /// What a placeholder stands for must be there in every notification of the type; `userId` is asked of the
     /// producer when it is not.
-    fn check_placeholders(&mut self, raw: &RawAction, action: &Action, type_name: &TypeName, schemas: &SchemaRegistry) {
-        let (RawAction::To(targets), Action::To(routes)) = (raw, action) else { return };
-        for (target, route) in targets.iter().zip(routes.iter()) {
-            for path in route.template.placeholders().filter(|path| path.len() > 1 || &*path[0] != "userId") {
+    fn check_placeholders(&mut self, targets: &[Target<'_>], type_name: &TypeName, schemas: &SchemaRegistry) {
+        // Of a schema that could not be read nothing can be missing.
+        let targets = if schemas.has(type_name) { targets } else { &[] };
+        for target in targets {
+            for path in target.template.placeholders().filter(|path| path.len() > 1 || &*path[0] != "userId") {
                 let segments: Vec<&str> = path.iter().map(|segment| &**segment).collect();
                 let fits = |field: &SchemaField| {
                     field.required
@@ -208,7 +229,7 @@ impl Cx {
                     let message =
                         format!("`{{{path}}}` is not a required string or integer in the schema of `{type_name}`");
                     let help = "require it in the schema, with each object on the way to it";
-                    self.push_once(Diagnostic::error(target.span, message).help(help));
+                    self.push_once(&path, Diagnostic::error(target.written.span, message).help(help));
                 }
             }
         }
@@ -218,27 +239,37 @@ impl Cx {
         let mut tables: Vec<_> = table.iter().collect();
         tables.sort_by_key(|(name, _)| *name);
         for (type_name, rules) in tables {
+            // A rule that names another type by mistake may be meant for this one.
             if rules.is_empty()
+                && !self.doubtful.contains(&Kind::Type)
                 && let Some(declared) = config.types.get(type_name)
             {
                 self.warn(declared.span, format!("no rule can match type `{type_name}`"));
             }
-            for (first, second) in ambiguous_ties(rules) {
+            // Of a rule that is declared twice one has to go.
+            for (first, second) in ambiguous_ties(rules).filter(|(first, second)| first.name != second.name) {
                 let span = places.get(&second.name).copied().unwrap_or_default();
                 let message = format!(
                     "rules `{}` and `{}` have the same priority {} and may both match a `{type_name}`",
                     first.name, second.name, second.priority
                 );
                 let help = format!("give one of them another priority; `{}` is at {}", first.name, first.place);
-                self.push_once(Diagnostic::error(span, message).help(help));
+                self.push_once(first.name.as_str(), Diagnostic::error(span, message).help(help));
             }
         }
     }
+}
 
-    /// A fault that several types show is told for the first.
-    fn push_once(&mut self, diagnostic: Diagnostic) {
-        if !self.diagnostics.iter().any(|known| known.span == diagnostic.span) {
-            self.diagnostics.push(diagnostic);
-        }
+/// Stands for a condition that has a fault: like that one it may be true or not, and it excludes nothing.
+fn opaque() -> Matcher {
+    Field::compile("data", Operator::Exists, &Value::Bool(true)).map_or(Matcher::Always(true), Matcher::Field)
+}
+
+fn faults_in<'a>(condition: &'a Condition, found: &mut Vec<&'a Fault>) {
+    match condition {
+        Condition::All(inner) | Condition::Any(inner) => inner.iter().for_each(|inner| faults_in(inner, found)),
+        Condition::Not(inner) => faults_in(inner, found),
+        Condition::Faulty(fault) => found.push(fault),
+        Condition::Field { .. } | Condition::During(_) | Condition::NotDuring(_) => {}
     }
 }

@@ -34,7 +34,8 @@ impl Cx {
         policies: &Policies,
         quotas: &Quotas,
     ) -> Option<TypeSpec> {
-        let policy = self.resolve(Kind::Policy, &declared.publish, &config.policies);
+        let publish = declared.publish.as_ref();
+        let policy = publish.and_then(|publish| self.resolve(Kind::Policy, publish, &config.policies));
         let limit = declared.limit.as_ref().map(|limit| self.resolve(Kind::Limit, limit, &config.limits));
         let policy = Arc::clone(policies.get(policy?.as_str())?);
         if let Some(placeholder) = policy.placeholders().first() {
@@ -42,7 +43,7 @@ impl Cx {
                 "policy `{}` asks for `{{{placeholder}}}` of a channel, and publishing `{name}` has none",
                 policy.name()
             );
-            self.error(declared.publish.span, message);
+            self.error(publish?.span, message);
         }
         let limit = match limit {
             None => None,
