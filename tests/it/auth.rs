@@ -122,7 +122,7 @@ async fn a_page_that_is_not_signed_in_is_told_so_whatever_it_asks_for() {
     // Signing in does not mend a name.
     assert_eq!(told("channel=user.*").await, ("bad_request".to_owned(), 400));
     server.scenario.edit("default = true\n", "");
-    assert_eq!(server.reload().await.ok()["result"], "applied");
+    server.apply().await;
     assert_eq!(told("").await, ("bad_request".to_owned(), 400), "there is no default that anybody could have");
 }
 
@@ -144,7 +144,7 @@ async fn of_the_default_channels_each_gets_those_that_are_theirs() {
     assert_eq!(none.strict().open().await.head.status, 403);
     assert_eq!(server.listen(&[]).anonymous().strict().open().await.head.status, 401);
     server.scenario.edit("{ claim = \"roles\", contains = \"operator\" }", "{ anyone = true }");
-    assert_eq!(server.reload().await.ok()["result"], "applied");
+    server.apply().await;
     let mut guest = server.listen(&[]).anonymous().open().await;
     assert_eq!(guest.next_event("hello").await.json()["channels"], json!(["ops.all"]));
 }

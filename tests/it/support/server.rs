@@ -79,6 +79,12 @@ impl TestServer {
         Answer::read(request.send().await.unwrap()).await
     }
 
+    /// Puts an edit into force, unless the watcher has already.
+    pub(crate) async fn apply(&self) {
+        let report = self.reload().await.ok();
+        assert!(report["result"] == "applied" || report["loadedBy"] == "change", "{report}");
+    }
+
     /// Asks for a reload, and returns the answer.
     pub(crate) async fn reload(&self) -> Answer {
         self.send(self.client.post(format!("http://{}/v1/admin/reload", self.admin))).await
