@@ -38,8 +38,11 @@ struct Audience {
     /// Those whose writers are woken, by subscriber.
     listeners: Mutex<BTreeMap<usize, Listener>>,
     /// Those that the shard writes to, by connection: the channel's place in its subscription. Only the shard's worker
-    /// locks it for more than its length.
+    /// locks it.
     members: Mutex<BTreeMap<usize, usize>>,
+    /// How many both are. One who comes is counted before its position is read from the rings, so a publisher who
+    /// has appended and finds nobody has nobody to tell.
+    count: AtomicUsize,
     /// Set while the shard has been told of news and has not looked yet, so that it is told once.
     told: AtomicBool,
 }
@@ -192,22 +195,31 @@ impl LocalChannel {
     /// Adds a listener, whose shard knows it by `key`.
     pub(super) fn join(&self, subscriber: &Arc<Subscriber>, key: usize, index: usize) {
         let audience = &self.audiences[subscriber.shard()];
+        audience.count.fetch_add(1, Ordering::AcqRel);
         audience.listeners.lock().insert(key, Listener { subscriber: Arc::clone(subscriber), index });
     }
 
     /// Removes a listener.
     pub(super) fn leave(&self, shard: usize, key: usize) {
-        self.audiences[shard].listeners.lock().remove(&key);
+        let audience = &self.audiences[shard];
+        if audience.listeners.lock().remove(&key).is_some() {
+            audience.count.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// Adds a connection of the shard.
     pub(super) fn join_shard(&self, shard: usize, connection: usize, index: usize) {
-        self.audiences[shard].members.lock().insert(connection, index);
+        let audience = &self.audiences[shard];
+        audience.count.fetch_add(1, Ordering::AcqRel);
+        audience.members.lock().insert(connection, index);
     }
 
     /// Removes a connection of the shard.
     pub(super) fn leave_shard(&self, shard: usize, connection: usize) {
-        self.audiences[shard].members.lock().remove(&connection);
+        let audience = &self.audiences[shard];
+        if audience.members.lock().remove(&connection).is_some() {
+            audience.count.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// Fills `out` with connections of a shard and the channel's place in each, beginning at `from`, and says where to
@@ -222,15 +234,14 @@ impl LocalChannel {
     /// How many subscribers listen on this node.
     #[must_use]
     pub fn listeners(&self) -> usize {
-        let count = |audience: &Audience| audience.listeners.lock().len() + audience.members.lock().len();
-        self.audiences.iter().map(count).sum()
+        self.audiences.iter().map(|audience| audience.count.load(Ordering::Acquire)).sum()
     }
 
     /// The shards that have listeners and have not been told yet; they count as told from now on.
     pub(super) fn untold_shards(&self) -> impl Iterator<Item = usize> {
         self.audiences.iter().enumerate().filter_map(|(shard, audience)| {
-            let news = !audience.told.swap(true, Ordering::AcqRel);
-            news.then_some(shard)
+            let has_any = audience.count.load(Ordering::Acquire) > 0;
+            (has_any && !audience.told.swap(true, Ordering::AcqRel)).then_some(shard)
         })
     }
 

@@ -303,8 +303,9 @@ impl Registration {
     pub(super) fn move_to_shard(&mut self, connection: usize) {
         let shard = self.subscriber.shard();
         for (index, channel) in self.subscriber.channels().iter().enumerate() {
-            channel.leave(shard, self.key);
+            // In this order, as a publisher passes over a shard where it finds nobody.
             channel.join_shard(shard, connection, index);
+            channel.leave(shard, self.key);
         }
         self.served_by = ServedBy::Shard { connection };
     }
