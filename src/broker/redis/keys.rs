@@ -14,13 +14,13 @@ impl Keys {
         Self { prefix: prefix.into() }
     }
 
-    /// The epoch, the tops and the chain of earlier epochs.
+    /// The epoch, the tops and the chain of earlier epochs, as `meta.lua` reads them.
     pub(super) fn meta(&self, channel: &ChannelName) -> String {
         format!("{}:{{{channel}}}:m", self.prefix)
     }
 
-    /// The records of a lane.
-    pub(super) fn stream(&self, channel: &ChannelName, lane: Lane) -> String {
+    /// The list of a lane's records.
+    pub(super) fn records(&self, channel: &ChannelName, lane: Lane) -> String {
         format!("{}:{{{channel}}}:{}", self.prefix, lane_code(lane))
     }
 
