@@ -3,6 +3,7 @@
 
 mod error;
 mod in_flight;
+mod limit;
 mod receipt;
 mod serving;
 
@@ -134,7 +135,7 @@ impl Pipeline {
         let now = Timestamp::now();
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
         let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
-        let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode)?;
+        let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode).await?;
         let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
         let notification = Arc::new(Notification::accept(draft, now));
         let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
@@ -150,7 +151,7 @@ impl Pipeline {
     }
 
     /// Authorizes and limits: what depends on who publishes what, before the body costs anything.
-    fn admit(
+    async fn admit(
         &self,
         snapshot: &Snapshot,
         producer: &Principal,
@@ -172,15 +173,13 @@ impl Pipeline {
             user_id: draft.user_id(),
             source: draft.source(),
         });
-        let now = Instant::now().into_std();
-        if mode == Mode::DryRun {
-            return Ok((permit, Some(self.limiter.peek(quota, &key, now).map_err(PublishError::Limited)?)));
-        }
         let limited = |limited| {
-            self.metrics.limit_exceeded(quota.name().as_str());
+            if mode == Mode::Publish {
+                self.metrics.limit_exceeded(quota.name().as_str());
+            }
             PublishError::Limited(limited)
         };
-        Ok((permit, Some(self.limiter.take(quota, &key, now).map_err(limited)?)))
+        Ok((permit, Some(self.limit(quota, &key, mode).await.map_err(limited)?)))
     }
 
     async fn send(

@@ -34,6 +34,11 @@ impl Keys {
         format!("{}:{{{channel}}}:i:{}", self.prefix, hex(digest))
     }
 
+    /// A bucket that nodes share.
+    pub(super) fn bucket(&self, id: [u8; 16]) -> String {
+        format!("{}:l:{{{}}}", self.prefix, hex(id))
+    }
+
     /// The pub/sub channel that carries both lanes.
     pub(super) fn pubsub(&self, channel: &ChannelName) -> String {
         format!("{}:{{{channel}}}", self.prefix)

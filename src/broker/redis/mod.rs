@@ -25,6 +25,7 @@
 //! epochs is longer than 64 bytes: with eight links it takes 489 B, the string 280 B. Asking for the replication id is
 //! 3 µs of each figure.
 
+mod bucket;
 mod claim;
 mod commands;
 mod envelope;
@@ -74,6 +75,7 @@ struct Scripts {
     publish: Script,
     open: Script,
     resume: Script,
+    bucket: Script,
 }
 
 impl Redis {
@@ -144,6 +146,7 @@ impl Scripts {
                 include_str!("age.lua"),
                 include_str!("resume.lua")
             )),
+            bucket: Script::new(include_str!("bucket.lua")),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every broker must do, and what each must survive.
 
+mod bucket;
 mod contract;
 mod idempotency;
 mod memory;
