@@ -254,6 +254,38 @@ impl Broker {
         }
     }
 
+    /// Tells other nodes how many listen to each of these channels here. They count them for `ttl`, or until they are
+    /// told again; none is told as 0.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the broker does not answer; some may have been told.
+    pub async fn announce(&self, listeners: &[(ChannelName, usize)], ttl: Duration) -> Result<(), Unavailable> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.announce(listeners, ttl).await,
+        }
+    }
+
+    /// How many listen to `channel` on other nodes, as these have told.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the broker does not answer.
+    pub async fn listeners_elsewhere(&self, channel: &ChannelName) -> Result<usize, Unavailable> {
+        match self {
+            Self::Memory(_) => Ok(0),
+            Self::Redis(redis) => redis.listeners_elsewhere(channel).await,
+        }
+    }
+
+    /// Whether there may be other nodes.
+    #[must_use]
+    pub fn spans_nodes(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Redis(_) => true,
+        }
+    }
+
     /// Whether what is published now would be received. In Redis that is known from a probe which went the way of
     /// a publication within the last seconds; inside this process there is no way that could be broken.
     ///

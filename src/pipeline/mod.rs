@@ -4,6 +4,7 @@
 mod error;
 mod in_flight;
 mod limit;
+mod presence;
 mod receipt;
 mod serving;
 
@@ -91,6 +92,17 @@ pub struct Request {
     pub start: Start,
     /// Ends its connection, whether or not anybody reads from it.
     pub kill: CancellationToken,
+}
+
+/// A look at a channel.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What is kept of each lane.
+    pub lanes: [LaneInfo; 2],
+    /// How many listen on this node.
+    pub here: usize,
+    /// How many listened on others, when these last told.
+    pub elsewhere: usize,
 }
 
 impl Pipeline {
@@ -261,22 +273,20 @@ impl Pipeline {
         Hello { data, retry: Duration::from_millis(rand::random_range(RETRY_MS)) }
     }
 
-    /// What is kept of a channel and how many listen to it on this node.
+    /// What is kept of a channel and how many listen to it.
     ///
     /// # Errors
     /// [`AttachError`], as for subscribing to it.
-    pub async fn inspect(
-        &self,
-        credential: Option<&Credential>,
-        channel: &str,
-    ) -> Result<([LaneInfo; 2], usize), AttachError> {
+    pub async fn inspect(&self, credential: Option<&Credential>, channel: &str) -> Result<Inspection, AttachError> {
         let snapshot = self.live.load();
         let caller = self.authenticate(&snapshot, credential, Timestamp::now())?;
         let channel: ChannelName = channel.parse().map_err(AttachError::BadChannel)?;
         let permit = snapshot.authorize_subscribe(&caller, &channel);
         permit.map_err(|error| AttachError::refused(&caller, error))?;
-        let listeners = self.hub.channel(&channel).map_or(0, |local| local.listeners());
-        Ok((self.broker.info(&channel).await?, listeners))
+        let (lanes, elsewhere) =
+            tokio::try_join!(self.broker.info(&channel), self.broker.listeners_elsewhere(&channel))?;
+        let here = self.hub.channel(&channel).map_or(0, |local| local.listeners());
+        Ok(Inspection { lanes, here, elsewhere })
     }
 
     /// Who presents `credential`.

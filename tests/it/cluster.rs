@@ -1,4 +1,6 @@
-//! What several nodes on one Redis know together: how much is left of a limit.
+//! What several nodes on one Redis know together: how much is left of a limit, and who listens.
+
+use serde_json::{Value, json};
 
 use crate::support::{Redis, Scenario, TestServer, eventually, order};
 
@@ -90,4 +92,32 @@ async fn with_the_broker_in_memory_the_limit_of_the_cluster_is_that_of_the_node(
     }
     node.publish(order("c7", 4)).await.refused(429, "limited");
     assert_eq!(fallbacks(&node).await, 0.0);
+}
+
+/// Who listens to `user.c7`, as a node tells.
+async fn subscribers(node: &TestServer) -> Value {
+    let look = node.get("/v1/channels/user.c7").bearer_auth(node.token("c7"));
+    node.send(look).await.ok()["subscribers"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_shows_its_listeners_on_all_nodes() {
+    let redis = Redis::start().await;
+    let nodes = [start(Scenario::shop().at(&redis.url())).await, start(Scenario::shop().at(&redis.url())).await];
+    let [a, b] = &nodes;
+    let (_one, _two, three) =
+        (a.subscribe("user.c7").await, a.subscribe("user.c7").await, b.subscribe("user.c7").await);
+    // Its own each node knows at once.
+    assert_eq!((subscribers(a).await["node"].clone(), subscribers(b).await["node"].clone()), (json!(2), json!(1)));
+    for (node, here) in [(a, 2), (b, 1)] {
+        eventually("they are told", async || subscribers(node).await == json!({ "node": here, "cluster": 3 })).await;
+    }
+    three.disconnect();
+    eventually("it has left", async || subscribers(a).await == json!({ "node": 2, "cluster": 2 })).await;
+    let [a, b] = nodes;
+    a.stop_at_once().await;
+    let nobody = json!({ "node": 0, "cluster": 0 });
+    let begun = tokio::time::Instant::now();
+    eventually("a node that ends says so", async || subscribers(&b).await == nobody).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "before what it said expires");
 }

@@ -4,11 +4,6 @@
 -- milliseconds of the server's clock. The time never falls from one record to the next, so the too old come first and
 -- can be found by halving. The numbers of a list have no hole, so the number of the last gives the place of each.
 
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
 -- What is no record is never too old: it is shown, and told to be unreadable.
 local function published(records, index)
   local ms = string.match(redis.call('LINDEX', records, index) or '', '^%d+%-(%d+) ')

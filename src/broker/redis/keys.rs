@@ -39,6 +39,11 @@ impl Keys {
         format!("{}:l:{{{}}}", self.prefix, hex(id))
     }
 
+    /// Who listens, node by node.
+    pub(super) fn presence(&self, channel: &ChannelName) -> String {
+        format!("{}:{{{channel}}}:p", self.prefix)
+    }
+
     /// The pub/sub channel that carries both lanes.
     pub(super) fn pubsub(&self, channel: &ChannelName) -> String {
         format!("{}:{{{channel}}}", self.prefix)

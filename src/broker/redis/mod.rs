@@ -32,6 +32,7 @@ mod envelope;
 mod feed;
 mod keys;
 mod link;
+mod presence;
 mod probe;
 mod publish;
 mod read;
@@ -68,6 +69,8 @@ pub struct Redis {
     in_flight: Semaphore,
     timeout: Duration,
     idempotency_ttl: Duration,
+    /// What other nodes know this one by, until it ends.
+    node: String,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,8 @@ struct Scripts {
     open: Script,
     resume: Script,
     bucket: Script,
+    announce: Script,
+    listeners: Script,
 }
 
 impl Redis {
@@ -86,7 +91,8 @@ impl Redis {
     pub fn new(url: &Secret, config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         let dialer = Dialer::new(url)?;
         let keys = Arc::new(Keys::new(&config.prefix));
-        let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
+        let node = Uuid::now_v7();
+        let probe = Arc::new(Probe::new(keys.probe(node)));
         Ok(Self {
             commands: Commands::new(dialer.clone(), config.timeout),
             feed: Feed::new(dialer, Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
@@ -96,6 +102,7 @@ impl Redis {
             in_flight: Semaphore::new(config.max_in_flight),
             timeout: config.timeout,
             idempotency_ttl: config.idempotency_ttl,
+            node: node.simple().to_string(),
         })
     }
 
@@ -135,18 +142,20 @@ impl Redis {
     }
 }
 
+/// The text of a script: what it shares with others, then its own.
+macro_rules! text {
+    ($($file:literal),+) => { concat!($(include_str!($file)),+) };
+}
+
 impl Scripts {
     fn new() -> Self {
-        let (history, age) = (concat!(include_str!("meta.lua"), include_str!("history.lua")), include_str!("age.lua"));
         Self {
-            publish: Script::new(format!("{history}{age}{}", include_str!("publish.lua"))),
-            open: Script::new(format!("{history}{}", include_str!("open.lua"))),
-            resume: Script::read_only(concat!(
-                include_str!("meta.lua"),
-                include_str!("age.lua"),
-                include_str!("resume.lua")
-            )),
-            bucket: Script::new(include_str!("bucket.lua")),
+            publish: Script::new(text!("meta.lua", "history.lua", "clock.lua", "age.lua", "publish.lua")),
+            open: Script::new(text!("meta.lua", "history.lua", "open.lua")),
+            resume: Script::read_only(text!("meta.lua", "clock.lua", "age.lua", "resume.lua")),
+            bucket: Script::new(text!("bucket.lua")),
+            announce: Script::new(text!("clock.lua", "announce.lua")),
+            listeners: Script::read_only(text!("clock.lua", "listeners.lua")),
         }
     }
 }

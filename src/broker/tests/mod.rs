@@ -4,6 +4,7 @@ mod bucket;
 mod contract;
 mod idempotency;
 mod memory;
+mod presence;
 mod proxy;
 mod redis;
 mod server;
