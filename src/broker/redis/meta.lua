@@ -11,6 +11,6 @@ local function read_meta(text)
   if e then
     return { e = e, x = tonumber(x), n = tonumber(n), r = r, a = tonumber(a), t = tonumber(t), h = h }
   end
-  if string.match(text, '^[2-9]|') then error({ err = 'NEWER a later release wrote what is here' }) end
+  if (tonumber(string.match(text, '^(%d+)|')) or 0) > 1 then error({ err = 'NEWER a later release wrote what is here' }) end
   error({ err = 'MALFORMED what is here was not written by this product' })
 end

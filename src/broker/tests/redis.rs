@@ -263,7 +263,7 @@ async fn a_channel_that_a_later_release_writes_to_is_left_alone() {
     let node = Node::redis(&server).await;
     let user = channel("user.1");
     let start = node.publish(&user, "one").await.position;
-    for (meta, code) in [("2|another|layout", "NEWER"), ("foreign", "MALFORMED")] {
+    for (meta, code) in [("12|another|layout", "NEWER"), ("foreign", "MALFORMED")] {
         server.run(&format!("SET test:{{user.1}}:m {meta}")).await;
         let refused = node.try_publish(batch(&user, "two", Priority::Medium)).await;
         assert_eq!(refused, Err(PublishFailed::NotAccepted(code.to_owned())));
