@@ -126,6 +126,7 @@ impl App {
         services.spawn(Arc::clone(hub).run_repairs(history, shutdown.clone()));
         services.spawn(run_broker(Arc::clone(broker), shutdown.clone()));
         services.spawn(sweep(Arc::clone(pipeline), shutdown.clone()));
+        services.spawn(run_presence(Arc::clone(pipeline), shutdown.clone()));
         services.spawn(reloader.run(shutdown.clone()));
         services.spawn(public.run(self.connections.clone()));
         services.spawn(admin.run(self.connections.clone()));
@@ -203,6 +204,10 @@ async fn bind(
 async fn run_broker(broker: Arc<Broker>, shutdown: CancellationToken) {
     // Boxed, as the connections that it keeps make for a large future.
     Box::pin(broker.run(shutdown)).await;
+}
+
+async fn run_presence(pipeline: Arc<Pipeline>, shutdown: CancellationToken) {
+    pipeline.run_presence(shutdown).await;
 }
 
 async fn sweep(pipeline: Arc<Pipeline>, shutdown: CancellationToken) {

@@ -117,6 +117,35 @@ pub struct LaneInfo {
     pub length: u64,
 }
 
+/// A bucket of tokens that all nodes take from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Which one.
+    pub id: [u8; 16],
+    /// Between two tokens that flow in, in whole microseconds.
+    pub interval: Duration,
+    /// How long it takes to be full when it is empty.
+    pub window: Duration,
+}
+
+/// Whether to take a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draw {
+    /// If there is one.
+    Take,
+    /// Only say whether there is one.
+    Look,
+}
+
+/// What was found in a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drawn {
+    /// Whether there was a token.
+    pub admitted: bool,
+    /// In how long the bucket will be full, as it is left.
+    pub debt: Duration,
+}
+
 /// Where publications go to and come from.
 #[derive(Debug)]
 pub enum Broker {
@@ -210,6 +239,50 @@ impl Broker {
         match self {
             Self::Memory(memory) => Ok(memory.info(channel, Instant::now())),
             Self::Redis(redis) => redis.info(channel).await,
+        }
+    }
+
+    /// Takes a token from a bucket that nodes share, in one round trip. `None` when there are no other nodes to share
+    /// it with.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the broker does not answer; a token may have been taken.
+    pub async fn draw(&self, bucket: &Bucket, draw: Draw) -> Result<Option<Drawn>, Unavailable> {
+        match self {
+            Self::Memory(_) => Ok(None),
+            Self::Redis(redis) => redis.draw(bucket, draw).await.map(Some),
+        }
+    }
+
+    /// Tells other nodes how many listen to each of these channels here. They count them for `ttl`, or until they are
+    /// told again; none is told as 0.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the broker does not answer; some may have been told.
+    pub async fn announce(&self, listeners: &[(ChannelName, usize)], ttl: Duration) -> Result<(), Unavailable> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.announce(listeners, ttl).await,
+        }
+    }
+
+    /// How many listen to `channel` on other nodes, as these have told.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the broker does not answer.
+    pub async fn listeners_elsewhere(&self, channel: &ChannelName) -> Result<usize, Unavailable> {
+        match self {
+            Self::Memory(_) => Ok(0),
+            Self::Redis(redis) => redis.listeners_elsewhere(channel).await,
+        }
+    }
+
+    /// Whether there may be other nodes.
+    #[must_use]
+    pub fn spans_nodes(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Redis(_) => true,
         }
     }
 

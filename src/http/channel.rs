@@ -10,6 +10,7 @@ use super::Context;
 use super::error::Problem;
 use super::extract::{self, From};
 use crate::broker::LaneInfo;
+use crate::pipeline::Inspection;
 
 /// Whoever may subscribe to a channel may look at it.
 pub(super) async fn info(
@@ -20,11 +21,12 @@ pub(super) async fn info(
     let Path(channel) =
         path.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad_channel", rejection.body_text()))?;
     let credential = extract::credential(&headers, From::HeaderOrCookie)?;
-    let ([express, normal], subscribers) = context.pipeline.inspect(credential.as_ref(), &channel).await?;
+    let Inspection { lanes: [express, normal], here, elsewhere } =
+        context.pipeline.inspect(credential.as_ref(), &channel).await?;
     let lane = |info: LaneInfo| json!({"position": info.top.map(|top| top.to_string()), "length": info.length});
     Ok(Json(json!({
         "channel": channel,
-        "subscribers": { "node": subscribers },
+        "subscribers": { "node": here, "cluster": here + elsewhere },
         "lanes": { "express": lane(express), "normal": lane(normal) },
     })))
 }

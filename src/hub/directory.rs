@@ -168,6 +168,15 @@ impl Hub {
         self.channels.read().get(name).map(Arc::clone)
     }
 
+    /// The channels that have subscribers here, and how many.
+    #[must_use]
+    pub fn listened(&self) -> HashMap<ChannelName, usize> {
+        // Counted without the map's lock, as each count takes locks of its own.
+        let channels: Vec<_> = self.channels.read().values().map(Arc::clone).collect();
+        let counted = channels.iter().map(|channel| (channel.name().clone(), channel.listeners()));
+        counted.filter(|(_, listeners)| *listeners > 0).collect()
+    }
+
     /// Registers a subscription of open channels. From here on it is told of news; `kill` ends its connection.
     ///
     /// # Errors

@@ -34,7 +34,12 @@ impl Gcra {
     /// The whole tokens left in a bucket that is full at `full_at`, and for how long no more than these can be taken:
     /// until one more has flowed in. A full bucket counts as one whose tokens are taken now.
     pub(super) fn left(self, full_at: Option<Instant>, now: Instant) -> (u32, Duration) {
-        let content = self.window().saturating_sub(debt(full_at, now)).as_nanos();
+        self.left_of(debt(full_at, now))
+    }
+
+    /// The same of a bucket that will be full after `debt`.
+    pub(super) fn left_of(self, debt: Duration) -> (u32, Duration) {
+        let content = self.window().saturating_sub(debt).as_nanos();
         let (left, part) = (content / self.interval.as_nanos(), content % self.interval.as_nanos());
         let next = self.interval - Duration::from_nanos(part.try_into().unwrap_or_default());
         (left.try_into().unwrap_or(self.burst), next)

@@ -96,7 +96,10 @@ impl RateLimiter {
 
 impl Quota {
     fn remaining(&self, full_at: Option<Instant>, now: Instant) -> Remaining {
-        let (remaining, next_token) = self.identity.gcra.left(full_at, now);
+        self.left(self.identity.gcra.left(full_at, now))
+    }
+
+    pub(super) fn left(&self, (remaining, next_token): (u32, Duration)) -> Remaining {
         Remaining {
             limit: self.identity.name.clone(),
             burst: self.identity.gcra.burst,
@@ -106,7 +109,7 @@ impl Quota {
         }
     }
 
-    fn limited(&self, retry_after: Duration) -> Limited {
+    pub(super) fn limited(&self, retry_after: Duration) -> Limited {
         Limited {
             limit: self.identity.name.clone(),
             burst: self.identity.gcra.burst,

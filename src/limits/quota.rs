@@ -18,7 +18,9 @@ pub struct Quotas(BTreeMap<Name, Arc<Quota>>);
 pub struct Quota {
     /// What its buckets are kept under.
     pub(super) identity: Identity,
-    /// Most buckets.
+    /// Who counts together.
+    pub(super) scope: Scope,
+    /// Most buckets on a node.
     pub(super) max_keys: usize,
     /// The value of `RateLimit-Policy`.
     pub(super) policy_field: Arc<str>,
@@ -30,7 +32,7 @@ pub struct Quota {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) name: Name,
-    key: String,
+    pub(super) key: String,
     pub(super) gcra: Gcra,
 }
 
@@ -107,23 +109,20 @@ impl Quota {
         let parts = key_parts(name, limit, diagnostics);
         let mut refuse =
             |span, fault: &str| diagnostics.push(Diagnostic::error(span, format!("limit `{name}`: {fault}")));
-        if limit.scope.value == Scope::Cluster {
-            refuse(limit.scope.span, "cluster-wide limits are not supported yet; use scope = \"node\"");
-        }
         if limit.max_keys == 0 {
             refuse(limit.span, "`max_keys` must be at least 1");
         }
         if limit.burst.value == 0 {
             refuse(limit.burst.span, "`burst` must be at least 1");
         }
-        let Some(interval) = interval(limit.rate.value) else {
+        let Some(interval) = interval(limit.rate.value, limit.scope.value) else {
             refuse(limit.rate.span, "`rate` must let at least one token flow in");
             return None;
         };
         let gcra = Gcra { interval, burst: limit.burst.value };
         let policy_field = format!("\"{name}\";q={};w={}", gcra.burst, whole_seconds(gcra.window())).into();
         let identity = Identity { name: name.clone(), key: limit.key.value.clone(), gcra };
-        Some(Self { identity, max_keys: limit.max_keys, policy_field, parts: parts? })
+        Some(Self { identity, scope: limit.scope.value, max_keys: limit.max_keys, policy_field, parts: parts? })
     }
 
     /// Its name.
@@ -173,12 +172,14 @@ fn key_parts(name: &Name, limit: &Limit, diagnostics: &mut Diagnostics) -> Optio
     parts.into_iter().collect()
 }
 
-/// Between two tokens; rounded up, so that no more flow in than is written.
-fn interval(rate: Rate) -> Option<Duration> {
+/// Between two tokens; rounded up, so that no more flow in than is written: to what the clock that counts can tell, which
+/// is microseconds in Redis.
+fn interval(rate: Rate, scope: Scope) -> Option<Duration> {
     if rate.tokens == 0 || rate.per.is_zero() {
         return None;
     }
     let nanos = rate.per.as_nanos().div_ceil(u128::from(rate.tokens));
+    let nanos = if scope == Scope::Cluster { nanos.next_multiple_of(1_000) } else { nanos };
     u64::try_from(nanos).ok().map(Duration::from_nanos)
 }
 

@@ -1,6 +1,7 @@
 //! Limits as a configuration writes them: compiled, taken from, and kept across reloads.
 #![expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -104,6 +105,30 @@ fn a_rate_that_does_not_divide_a_second_is_rounded_against_the_caller() {
 }
 
 #[test]
+fn nodes_name_a_shared_bucket_alike_and_no_two_by_one_name() {
+    let shared = |key: &str, burst| {
+        let limit = Limit { scope: at(Scope::Cluster), ..limit(key, 1, burst) };
+        Arc::clone(compile(limit).unwrap().get("producer").unwrap())
+    };
+    let quota = shared("{principal}", 5);
+    assert_eq!(quota.bucket_id("a"), shared("{principal}", 5).bucket_id("a"));
+    assert_ne!(quota.bucket_id("a"), quota.bucket_id("b"));
+    assert_ne!(quota.bucket_id("a"), shared("{userId}", 5).bucket_id("a"));
+    assert_ne!(quota.bucket_id("a"), shared("{principal}", 6).bucket_id("a"));
+}
+
+#[test]
+fn a_shared_bucket_is_told_as_one_of_the_node_is() {
+    let quotas = compile(Limit { scope: at(Scope::Cluster), ..limit("{principal}", 3, 4) }).unwrap();
+    let (quota, limiter, now) = (quotas.get("producer").unwrap(), RateLimiter::default(), Instant::now());
+    assert_eq!(quota.interval(), Duration::from_micros(333_334), "what the clock of Redis can tell");
+    for taken in 1..=4 {
+        assert_eq!(limiter.take(quota, "a", now), Ok(quota.admitted(taken * quota.interval())));
+    }
+    assert_eq!(limiter.take(quota, "a", now), Err(quota.refused(quota.window())));
+}
+
+#[test]
 fn faults_are_told_all_at_once() {
     let wrong = |change: fn(&mut Limit)| {
         let mut limit = limit("{principal}", 1, 1);
@@ -125,9 +150,7 @@ fn faults_are_told_all_at_once() {
     insta::assert_snapshot!(wrong(|limit| {
         limit.burst = at(0);
         limit.max_keys = 0;
-        limit.scope = at(Scope::Cluster);
     }), @r#"
-    limit `producer`: cluster-wide limits are not supported yet; use scope = "node"
     limit `producer`: `max_keys` must be at least 1
     limit `producer`: `burst` must be at least 1
     "#);

@@ -3,6 +3,8 @@
 
 mod error;
 mod in_flight;
+mod limit;
+mod presence;
 mod receipt;
 mod serving;
 
@@ -92,6 +94,17 @@ pub struct Request {
     pub kill: CancellationToken,
 }
 
+/// A look at a channel.
+#[derive(Debug)]
+pub struct Inspection {
+    /// What is kept of each lane.
+    pub lanes: [LaneInfo; 2],
+    /// How many listen on this node.
+    pub here: usize,
+    /// How many listened on others, when these last told.
+    pub elsewhere: usize,
+}
+
 impl Pipeline {
     /// A pipeline under the snapshot in force.
     #[must_use]
@@ -134,7 +147,7 @@ impl Pipeline {
         let now = Timestamp::now();
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
         let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
-        let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode)?;
+        let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode).await?;
         let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
         let notification = Arc::new(Notification::accept(draft, now));
         let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
@@ -150,7 +163,7 @@ impl Pipeline {
     }
 
     /// Authorizes and limits: what depends on who publishes what, before the body costs anything.
-    fn admit(
+    async fn admit(
         &self,
         snapshot: &Snapshot,
         producer: &Principal,
@@ -172,15 +185,13 @@ impl Pipeline {
             user_id: draft.user_id(),
             source: draft.source(),
         });
-        let now = Instant::now().into_std();
-        if mode == Mode::DryRun {
-            return Ok((permit, Some(self.limiter.peek(quota, &key, now).map_err(PublishError::Limited)?)));
-        }
         let limited = |limited| {
-            self.metrics.limit_exceeded(quota.name().as_str());
+            if mode == Mode::Publish {
+                self.metrics.limit_exceeded(quota.name().as_str());
+            }
             PublishError::Limited(limited)
         };
-        Ok((permit, Some(self.limiter.take(quota, &key, now).map_err(limited)?)))
+        Ok((permit, Some(self.limit(quota, &key, mode).await.map_err(limited)?)))
     }
 
     async fn send(
@@ -262,22 +273,20 @@ impl Pipeline {
         Hello { data, retry: Duration::from_millis(rand::random_range(RETRY_MS)) }
     }
 
-    /// What is kept of a channel and how many listen to it on this node.
+    /// What is kept of a channel and how many listen to it.
     ///
     /// # Errors
     /// [`AttachError`], as for subscribing to it.
-    pub async fn inspect(
-        &self,
-        credential: Option<&Credential>,
-        channel: &str,
-    ) -> Result<([LaneInfo; 2], usize), AttachError> {
+    pub async fn inspect(&self, credential: Option<&Credential>, channel: &str) -> Result<Inspection, AttachError> {
         let snapshot = self.live.load();
         let caller = self.authenticate(&snapshot, credential, Timestamp::now())?;
         let channel: ChannelName = channel.parse().map_err(AttachError::BadChannel)?;
         let permit = snapshot.authorize_subscribe(&caller, &channel);
         permit.map_err(|error| AttachError::refused(&caller, error))?;
-        let listeners = self.hub.channel(&channel).map_or(0, |local| local.listeners());
-        Ok((self.broker.info(&channel).await?, listeners))
+        let (lanes, elsewhere) =
+            tokio::try_join!(self.broker.info(&channel), self.broker.listeners_elsewhere(&channel))?;
+        let here = self.hub.channel(&channel).map_or(0, |local| local.listeners());
+        Ok(Inspection { lanes, here, elsewhere })
     }
 
     /// Who presents `credential`.

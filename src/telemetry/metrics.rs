@@ -84,6 +84,7 @@ metrics! {
     pub lag_skipped: IntCounter = "lag_skipped_total" [] "Notifications skipped for subscribers that lag.";
     pub repair_failures: IntCounter = "repair_failures_total" [] "Tries to fill a channel from history that failed.";
     limits_exceeded: IntCounterVec = "limits_exceeded_total" ["limit"] "Publishes refused by a rate limit.";
+    limits_fallback: IntCounterVec = "limits_fallback_total" ["limit"] "Publishes that a node limited by itself.";
     config_reloads: IntCounterVec = "config_reloads_total" ["result"] "Loads of the configuration by result.";
     config_hash: IntGauge = "config_hash" [] "The revision that serves, as a number: the first 48 bits of its hash.";
     config_successful: IntGauge = "config_last_reload_successful" [] "Whether the last load succeeded.";
@@ -149,6 +150,11 @@ impl Metrics {
     /// Counts a publish that a configured limit refused.
     pub fn limit_exceeded(&self, limit: &str) {
         self.limits_exceeded.with_label_values(&[limit]).inc();
+    }
+
+    /// Counts a publish under a limit of the cluster for which this node had to count by itself.
+    pub fn limit_fell_back(&self, limit: &str) {
+        self.limits_fallback.with_label_values(&[limit]).inc();
     }
 
     /// Counts a call of a configured filter.
@@ -263,6 +269,7 @@ mod tests {
         metrics.plugin_rested("muted-threads");
         metrics.rule_matched("order");
         metrics.limit_exceeded("producer");
+        metrics.limit_fell_back("producer");
         metrics.stream_closed("stalled");
         metrics.gap("trimmed");
         metrics.resumed("complete");
@@ -274,6 +281,7 @@ mod tests {
             r#"fanfare_plugin_duration_seconds_bucket{plugin="muted-threads",le="0.000025"} 1"#,
             r#"fanfare_rule_matches_total{rule="order"} 1"#,
             r#"fanfare_limits_exceeded_total{limit="producer"} 1"#,
+            r#"fanfare_limits_fallback_total{limit="producer"} 1"#,
             r#"fanfare_stream_closes_total{reason="stalled"} 1"#,
             r#"fanfare_gaps_total{reason="trimmed"} 1"#,
             r#"fanfare_resumes_total{result="complete"} 1"#,

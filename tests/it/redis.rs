@@ -212,8 +212,7 @@ async fn a_channel_that_cannot_be_read_keeps_no_other_waiting() {
     let nodes = nodes(&redis).await;
     let mut spoilt = nodes[0].subscribe("user.c8").await;
     let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
-    let epoch: String = redis::from_redis_value(redis.run("HGET fanfare:{user.c8}:m e").await).unwrap();
-    redis.run("HSET fanfare:{user.c8}:m e !!garbage!!").await;
+    let epoch = redis.edit_meta("user.c8", 1, "!!garbage!!").await;
     let mut producer = Producer::new();
     for round in 0..200 {
         assert_eq!(producer.publish(&nodes[round % 2]).await, 202);
@@ -228,7 +227,7 @@ async fn a_channel_that_cannot_be_read_keeps_no_other_waiting() {
     eventually("the repair is tried again", async || failures().await >= 2.0).await;
     // It is stored under what is no epoch, so this producer is told nothing, and the nodes cannot read what is pushed.
     nodes[1].publish(order("c8", "late")).await.refused(503, "unknown_outcome");
-    redis.run(&format!("HSET fanfare:{{user.c8}}:m e {epoch}")).await;
+    redis.edit_meta("user.c8", 1, &epoch).await;
     assert_eq!(spoilt.next_order().await, "late", "it goes on when it can be read again");
 }
 
@@ -299,8 +298,7 @@ async fn what_a_later_release_wrote_is_told_to_who_is_live_and_who_comes_back() 
     node.publish(order("c7", 1)).await.accepted();
     assert_eq!(live.next_order().await, "1");
     let cursor = node.resume("user.c7", live.cursor()).await.disconnect();
-    redis.run("XADD fanfare:{user.c7}:n 2-99999999999999 d \x02later").await;
-    redis.run("HSET fanfare:{user.c7}:m n 2").await;
+    redis.store_foreign("user.c7", 2, "\x02later").await;
     node.publish(order("c7", 3)).await.accepted();
     let mut back = node.resume("user.c7", &cursor).await;
     let told = json!({ "channel": "user.c7", "lane": "normal", "reason": "unreadable", "from": 2, "to": 2 });

@@ -1,27 +1,20 @@
 -- How old records are. The scripts that need to know have this text before their own.
 --
--- The id of a record in its stream is `seq-ms`: its number, and when it was published, in milliseconds of the server's
--- clock. The time never falls from one record to the next, so the too old come first and can be found by halving.
+-- A record in its list is `seq-ms`, a space, and what the node wrote: its number, and when it was published, in
+-- milliseconds of the server's clock. The time never falls from one record to the next, so the too old come first and
+-- can be found by halving. The numbers of a list have no hole, so the number of the last gives the place of each.
 
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+-- What is no record is never too old: it is shown, and told to be unreadable.
+local function published(records, index)
+  local ms = string.match(redis.call('LINDEX', records, index) or '', '^%d+%-(%d+) ')
+  return tonumber(ms) or math.huge
 end
 
-local function place(id)
-  local seq, ms = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(seq), tonumber(ms)
-end
-
--- Where the records from `seq` to `top` that were published after `horizon` begin.
-local function first_after(stream, seq, top, horizon)
-  local low, high = seq, top + 1
+-- The index between `low` and `high` where the records that were published after `horizon` begin.
+local function first_after(records, low, high, horizon)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    local found = redis.call('XRANGE', stream, middle .. '-0', high - 1, 'COUNT', 1)[1]
-    local at, published = middle, math.huge
-    if found then at, published = place(found[1]) end
-    if published > horizon then high = middle else low = at + 1 end
+    if published(records, middle) > horizon then high = middle else low = middle + 1 end
   end
   return low
 end

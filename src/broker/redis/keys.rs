@@ -14,13 +14,13 @@ impl Keys {
         Self { prefix: prefix.into() }
     }
 
-    /// The epoch, the tops and the chain of earlier epochs.
+    /// The epoch, the tops and the chain of earlier epochs, as `meta.lua` reads them.
     pub(super) fn meta(&self, channel: &ChannelName) -> String {
         format!("{}:{{{channel}}}:m", self.prefix)
     }
 
-    /// The records of a lane.
-    pub(super) fn stream(&self, channel: &ChannelName, lane: Lane) -> String {
+    /// The list of a lane's records.
+    pub(super) fn records(&self, channel: &ChannelName, lane: Lane) -> String {
         format!("{}:{{{channel}}}:{}", self.prefix, lane_code(lane))
     }
 
@@ -32,6 +32,16 @@ impl Keys {
     /// Where the channel has what was published with an idempotency key.
     pub(super) fn mark(&self, channel: &ChannelName, digest: [u8; 16]) -> String {
         format!("{}:{{{channel}}}:i:{}", self.prefix, hex(digest))
+    }
+
+    /// A bucket that nodes share.
+    pub(super) fn bucket(&self, id: [u8; 16]) -> String {
+        format!("{}:l:{{{}}}", self.prefix, hex(id))
+    }
+
+    /// Who listens, node by node.
+    pub(super) fn presence(&self, channel: &ChannelName) -> String {
+        format!("{}:{{{channel}}}:p", self.prefix)
     }
 
     /// The pub/sub channel that carries both lanes.

@@ -1,15 +1,38 @@
-//! The broker of several nodes: history in Redis streams, delivery by Redis pub/sub.
+//! The broker of several nodes: history in Redis lists, delivery by Redis pub/sub.
 //!
 //! Two connections, each brought back for ever: commands, and the feed that publications come in through. What must
 //! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
+//!
+//! # How a channel is stored
+//!
+//! A list of records for each lane (`age.lua`) and a string of meta (`meta.lua`). Most channels are those of one user and
+//! hold little, so what a nearly empty one takes decides the size of the server. Records of 300 bytes on Redis 7.0.15,
+//! both keys together as `MEMORY USAGE` tells it, and the server's CPU time for the publish script, 100 calls in flight,
+//! with nothing to trim and with each publish trimming one:
+//!
+//! | records, meta | 1 record | 10 | 100 | 1000 | grows | trims |
+//! |---|---|---|---|---|---|---|
+//! | stream, hash | 4936 B | 4936 B | 42.2 kB | 388 kB | 20.9 µs | 20.1 µs |
+//! | sorted set, hash | 1488 B | 5816 B | 48.2 kB | 470 kB | 21.1 µs | 18.3 µs |
+//! | hash, hash | 760 B | 4664 B | 42.9 kB | 425 kB | 20.1 µs | 17.6 µs |
+//! | one hash for all | 952 B | 5016 B | 43.1 kB | 425 kB | 17.3 µs | 16.5 µs |
+//! | list, hash | 720 B | 3920 B | 33.2 kB | 330 kB | 19.8 µs | 18.6 µs |
+//! | **list, string** | **704 B** | **3904 B** | **33.2 kB** | **330 kB** | **19.2 µs** | **18.9 µs** |
+//!
+//! A list packs small records together, as a stream does, but takes no space ahead. The numbers of a lane have no hole, so
+//! the place of a record follows from its number. Meta is a string because a hash leaves its packed form once the chain of
+//! epochs is longer than 64 bytes: with eight links it takes 489 B, the string 280 B. Asking for the replication id is
+//! 3 µs of each figure.
 
+mod bucket;
 mod claim;
 mod commands;
 mod envelope;
 mod feed;
 mod keys;
 mod link;
+mod presence;
 mod probe;
 mod publish;
 mod read;
@@ -46,6 +69,8 @@ pub struct Redis {
     in_flight: Semaphore,
     timeout: Duration,
     idempotency_ttl: Duration,
+    /// What other nodes know this one by, until it ends.
+    node: String,
 }
 
 #[derive(Debug)]
@@ -53,6 +78,9 @@ struct Scripts {
     publish: Script,
     open: Script,
     resume: Script,
+    bucket: Script,
+    announce: Script,
+    listeners: Script,
 }
 
 impl Redis {
@@ -63,7 +91,8 @@ impl Redis {
     pub fn new(url: &Secret, config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         let dialer = Dialer::new(url)?;
         let keys = Arc::new(Keys::new(&config.prefix));
-        let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
+        let node = Uuid::now_v7();
+        let probe = Arc::new(Probe::new(keys.probe(node)));
         Ok(Self {
             commands: Commands::new(dialer.clone(), config.timeout),
             feed: Feed::new(dialer, Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
@@ -73,6 +102,7 @@ impl Redis {
             in_flight: Semaphore::new(config.max_in_flight),
             timeout: config.timeout,
             idempotency_ttl: config.idempotency_ttl,
+            node: node.simple().to_string(),
         })
     }
 
@@ -107,18 +137,25 @@ impl Redis {
 
     /// The keys that a script which writes works on, in the order in which `history.lua` takes them.
     fn write_keys(&self, channel: &ChannelName) -> Vec<String> {
-        let [express, normal] = Lane::ALL.map(|lane| self.keys.stream(channel, lane));
+        let [express, normal] = Lane::ALL.map(|lane| self.keys.records(channel, lane));
         vec![self.keys.meta(channel), express, normal]
     }
 }
 
+/// The text of a script: what it shares with others, then its own.
+macro_rules! text {
+    ($($file:literal),+) => { concat!($(include_str!($file)),+) };
+}
+
 impl Scripts {
     fn new() -> Self {
-        let (history, age) = (include_str!("history.lua"), include_str!("age.lua"));
         Self {
-            publish: Script::new(format!("{history}{age}{}", include_str!("publish.lua"))),
-            open: Script::new(format!("{history}{}", include_str!("open.lua"))),
-            resume: Script::read_only(format!("{age}{}", include_str!("resume.lua"))),
+            publish: Script::new(text!("meta.lua", "history.lua", "clock.lua", "age.lua", "publish.lua")),
+            open: Script::new(text!("meta.lua", "history.lua", "open.lua")),
+            resume: Script::read_only(text!("meta.lua", "clock.lua", "age.lua", "resume.lua")),
+            bucket: Script::new(text!("bucket.lua")),
+            announce: Script::new(text!("clock.lua", "announce.lua")),
+            listeners: Script::read_only(text!("clock.lua", "listeners.lua")),
         }
     }
 }

@@ -1,6 +1,6 @@
 -- Stores one record and tells the subscribers.
 --
--- KEYS: meta, express stream, normal stream, and if there is an idempotency key, which is claimed: its mark
+-- KEYS: meta, records of express, records of normal, and if there is an idempotency key, which is claimed: its mark
 -- ARGV: lane, fresh epoch, record, size, ttl, meta ttl, pub/sub channel, id, and for the mark: fingerprint, its ttl
 -- Returns what came of it and 'lane epoch-seq id' of the record that is stored.
 
@@ -17,19 +17,18 @@ end
 
 local history = enter(KEYS, ARGV[2])
 local seq = history[lane] + 1
-local stream = lane == 'x' and KEYS[2] or KEYS[3]
+local records = lane == 'x' and KEYS[2] or KEYS[3]
 -- A clock that was set back, or that of another server, must not make a later record the older one.
 local now = math.max(clock(), history.a)
 -- The first write that the server can refuse. If it does, no number is used up and nobody was told anything.
-redis.call('XADD', stream, 'MAXLEN', '~', ARGV[4], seq .. '-' .. now, 'd', record)
-redis.call('PEXPIRE', stream, ARGV[5])
+local length = redis.call('RPUSH', records, seq .. '-' .. now .. ' ' .. record)
+local excess = math.max(0, length - ARGV[4])
 if seq % TRIM_EVERY == 0 then
-  local oldest, published = place(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1])
   local horizon = now - ARGV[5]
-  if published <= horizon then
-    redis.call('XTRIM', stream, 'MINID', first_after(stream, oldest, seq, horizon))
-  end
+  if published(records, excess) <= horizon then excess = first_after(records, excess, length, horizon) end
 end
+if excess > 0 then redis.call('LTRIM', records, excess, -1) end
+redis.call('PEXPIRE', records, ARGV[5])
 history[lane], history.a, history.t = seq, now, ARGV[5]
 leave(KEYS, history, ARGV[6])
 

@@ -23,7 +23,8 @@ const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MARK_OUTLIVES: Duration = Duration::from_secs(120);
 
 /// Errors that the publish script can only end with before it has stored anything.
-const REFUSALS: [&str; 8] = ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE"];
+const REFUSALS: [&str; 10] =
+    ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE", "NEWER", "MALFORMED"];
 
 /// What came of one message, when it was not stored.
 #[derive(Debug, PartialEq, Eq)]

@@ -14,8 +14,11 @@ use crate::broker::{LaneInfo, Unavailable};
 use crate::notification::ChannelName;
 use crate::stream::{Epoch, Lane, Message, Page, Position};
 
-/// An entry of a Redis stream: its id, and names and values in turn.
-type Entry = (String, Vec<Vec<u8>>);
+/// What `resume.lua` finds: the top, the last number that survived, the number of the first record, and the records.
+type Found = (String, i64, u64, Vec<Vec<u8>>);
+
+/// The version of the meta key that this server reads.
+const META_VERSION: u32 = 1;
 
 impl Redis {
     pub(in crate::broker) async fn read(
@@ -27,17 +30,17 @@ impl Redis {
     ) -> Result<Page, Unavailable> {
         let call = self.resume_call(channel, lane, after, limit);
         let reply = self.commands.run_once(&self.scripts.resume, call).await?;
-        let Some((top, survived, entries)) = read_reply::<Option<(String, i64, Vec<Entry>)>>(reply)? else {
+        let Some((top, survived, first, records)) = read_reply::<Option<Found>>(reply)? else {
             // The reader needs a position to go on from, and there is none yet.
             let top = self.open(channel).await?[lane.index()];
             return Ok(Resume { after, top, survived: None }.page(None));
         };
         let resume = Resume { after, top: parse_position(channel, &top)?, survived: u64::try_from(survived).ok() };
-        Ok(resume.page(read_entries(channel, lane, entries)?))
+        Ok(resume.page(read_records(channel, lane, first, records)))
     }
 
     fn resume_call(&self, channel: &ChannelName, lane: Lane, after: Position, limit: usize) -> Cmd {
-        let mut call = self.scripts.resume.call(&[self.keys.meta(channel), self.keys.stream(channel, lane)]);
+        let mut call = self.scripts.resume.call(&[self.keys.meta(channel), self.keys.records(channel, lane)]);
         call.arg(lane_code(lane)).arg(after.epoch.to_string()).arg(after.seq).arg(limit.max(1));
         call
     }
@@ -55,7 +58,7 @@ impl Redis {
         let mut commands = Pipeline::with_capacity(1 + Lane::ALL.len());
         commands.add_command(self.meta_command(channel));
         for lane in Lane::ALL {
-            commands.cmd("XLEN").arg(self.keys.stream(channel, lane));
+            commands.cmd("LLEN").arg(self.keys.records(channel, lane));
         }
         let mut replies = self.commands.send(&commands).await?.into_iter();
         // Not `tops`: it would give the channel an epoch, and so a key that stays for a month.
@@ -68,8 +71,8 @@ impl Redis {
     }
 
     fn meta_command(&self, channel: &ChannelName) -> Cmd {
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.keys.meta(channel)).arg("e").arg(Lane::ALL.map(lane_code).as_slice());
+        let mut command = redis::cmd("GET");
+        command.arg(self.keys.meta(channel));
         command
     }
 
@@ -81,12 +84,25 @@ impl Redis {
     }
 }
 
+/// Reads the beginning of what `meta.lua` describes.
 fn parse_tops(channel: &ChannelName, reply: Value) -> Result<Option<[Position; 2]>, Unavailable> {
-    let (epoch, express, normal): (Option<String>, Option<u64>, Option<u64>) = read_reply(reply)?;
-    let Some(epoch) = epoch else { return Ok(None) };
-    let epoch = epoch.parse().map_err(|_| malformed(channel))?;
-    let (Some(express), Some(normal)) = (express, normal) else { return Err(malformed(channel)) };
-    Ok(Some([Position::new(epoch, express), Position::new(epoch, normal)]))
+    let Some(meta) = read_reply::<Option<String>>(reply)? else { return Ok(None) };
+    let mut words = meta.split('|');
+    match words.next().and_then(|version| version.parse::<u32>().ok()) {
+        Some(META_VERSION) => {}
+        Some(version) if version > META_VERSION => {
+            return Err(Unavailable(format!(
+                "a later release wrote what redis holds of `{channel}`: version {version}"
+            )));
+        }
+        _ => return Err(malformed(channel)),
+    }
+    let mut tops = || {
+        let epoch = words.next()?.parse().ok()?;
+        let [express, normal] = [words.next()?.parse().ok()?, words.next()?.parse().ok()?];
+        Some([Position::new(epoch, express), Position::new(epoch, normal)])
+    };
+    tops().map(Some).ok_or_else(|| malformed(channel))
 }
 
 fn parse_position(channel: &ChannelName, text: &str) -> Result<Position, Unavailable> {
@@ -97,24 +113,25 @@ fn malformed(channel: &ChannelName) -> Unavailable {
     Unavailable(format!("what redis holds of `{channel}` was not written by this product"))
 }
 
-/// What the entries hold. What cannot be read is logged once a page, as there may be much of it.
-fn read_entries(channel: &ChannelName, lane: Lane, entries: Vec<Entry>) -> Result<Vec<Kept>, Unavailable> {
-    let (mut kept, mut faults) = (Vec::with_capacity(entries.len()), Vec::new());
-    for (id, fields) in entries {
-        let seq = id.split_once('-').and_then(|(seq, _)| seq.parse().ok()).ok_or_else(|| malformed(channel))?;
-        let message = read_fields(fields).map_err(|fault| faults.push((seq, fault))).ok();
+/// What the records hold. What cannot be read is logged once a page, as there may be much of it.
+fn read_records(channel: &ChannelName, lane: Lane, first: u64, records: Vec<Vec<u8>>) -> Vec<Kept> {
+    let (mut kept, mut faults) = (Vec::with_capacity(records.len()), Vec::new());
+    for (seq, record) in (first..).zip(records) {
+        let message = read_record(seq, Bytes::from(record)).map_err(|fault| faults.push((seq, fault))).ok();
         kept.push(Kept { seq, message });
     }
     if let Some((seq, fault)) = faults.first() {
         tracing::error!(%channel, "{} records in the {lane} lane of `{channel}` cannot be read, the first of which is \
             {seq}: {fault}", faults.len());
     }
-    Ok(kept)
+    kept
 }
 
-fn read_fields(fields: Vec<Vec<u8>>) -> Result<Message, Unreadable> {
-    match <[Vec<u8>; 2]>::try_from(fields) {
-        Ok([name, record]) if name == b"d" => decode(Bytes::from(record)),
-        _ => Err(Unreadable::Malformed),
-    }
+/// Reads a record as it stands in its list. Its place says which number it must have: one of another number stands in
+/// a list that somebody else has written to, and would be taken for what it is not.
+fn read_record(seq: u64, mut record: Bytes) -> Result<Message, Unreadable> {
+    let space = record.iter().take(64).position(|byte| *byte == b' ').ok_or(Unreadable::Malformed)?;
+    let head = record.split_to(space + 1);
+    let number = std::str::from_utf8(&head).ok().and_then(|head| head.split_once('-')?.0.parse().ok());
+    if number == Some(seq) { decode(record) } else { Err(Unreadable::Malformed) }
 }

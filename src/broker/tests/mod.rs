@@ -1,8 +1,10 @@
 //! What every broker must do, and what each must survive.
 
+mod bucket;
 mod contract;
 mod idempotency;
 mod memory;
+mod presence;
 mod proxy;
 mod redis;
 mod server;

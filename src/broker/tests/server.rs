@@ -58,6 +58,18 @@ impl Server {
         self.try_run(words).await.unwrap()
     }
 
+    /// Puts bytes under the next number of a channel's normal lane, as a server of another release would.
+    pub(super) async fn store_foreign(&self, channel: &str, seq: u64, record: &[u8]) {
+        let [records, meta] = ["n", "m"].map(|key| format!("test:{{{channel}}}:{key}"));
+        let record = [format!("{seq}-99999999999999 ").as_bytes(), record].concat();
+        self.run_words(&[b"RPUSH", records.as_bytes(), &record]).await;
+        let before: String = redis::from_redis_value(self.run(&format!("GET {meta}")).await).unwrap();
+        let mut words: Vec<_> = before.split('|').collect();
+        let seq = seq.to_string();
+        words[3] = &seq;
+        self.run(&format!("SET {meta} {} KEEPTTL", words.join("|"))).await;
+    }
+
     async fn try_run(&self, words: &[&[u8]]) -> redis::RedisResult<Value> {
         let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
         let mut command = redis::Cmd::new();

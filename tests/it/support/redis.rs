@@ -66,10 +66,31 @@ impl Redis {
     }
 
     async fn try_run(&self, command: &str) -> redis::RedisResult<Value> {
+        self.try_words(&command.split(' ').collect::<Vec<_>>()).await
+    }
+
+    async fn try_words(&self, words: &[&str]) -> redis::RedisResult<Value> {
         let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
-        let mut words = redis::Cmd::new();
-        words.arg(command.split(' ').collect::<Vec<_>>());
-        words.query_async(&mut connection).await
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        command.query_async(&mut connection).await
+    }
+
+    /// Puts another word into a channel's meta key: 1 is the epoch, 3 the top of the normal lane. Returns what it was.
+    pub(crate) async fn edit_meta(&self, channel: &str, word: usize, value: &str) -> String {
+        let key = format!("fanfare:{{{channel}}}:m");
+        let meta: String = redis::from_redis_value(self.run(&format!("GET {key}")).await).unwrap();
+        let mut words: Vec<_> = meta.split('|').collect();
+        let before = std::mem::replace(&mut words[word], value).to_owned();
+        self.run(&format!("SET {key} {} KEEPTTL", words.join("|"))).await;
+        before
+    }
+
+    /// Puts text under the next number of a channel's normal lane, as a server of another release would.
+    pub(crate) async fn store_foreign(&self, channel: &str, seq: u64, record: &str) {
+        let (key, record) = (format!("fanfare:{{{channel}}}:n"), format!("{seq}-99999999999999 {record}"));
+        self.try_words(&["RPUSH", &key, &record]).await.unwrap();
+        self.edit_meta(channel, 3, &seq.to_string()).await;
     }
 
     /// Whether the process lives and answers.

@@ -1,0 +1,6 @@
+-- Milliseconds of the server's clock, which all nodes share.
+
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

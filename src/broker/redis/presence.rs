@@ -1,0 +1,43 @@
+//! Who listens on which node: one field a node in a hash of the channel, which expires unless the node says it again.
+//!
+//! Nothing is kept per subscriber. Saying it for one channel is 6 to 7 µs of the server's CPU time, and takes 136 bytes for
+//! one node and 48 for each other. A node that dies is forgotten by time alone.
+
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+
+use super::publish::millis;
+use super::{Redis, read_reply};
+use crate::broker::Unavailable;
+use crate::notification::ChannelName;
+
+/// Most channels in one round trip: few enough that publishes from elsewhere are not kept waiting.
+const CHUNK: usize = 256;
+
+impl Redis {
+    pub(in crate::broker) async fn announce(
+        &self,
+        listeners: &[(ChannelName, usize)],
+        ttl: Duration,
+    ) -> Result<(), Unavailable> {
+        for chunk in listeners.chunks(CHUNK) {
+            let mut calls = Pipeline::with_capacity(chunk.len());
+            for (channel, count) in chunk {
+                let mut call = self.scripts.announce.call(&[self.keys.presence(channel)]);
+                call.arg(&self.node).arg(*count).arg(millis(ttl));
+                calls.add_command(call);
+            }
+            for reply in self.commands.run_script(&self.scripts.announce, &calls).await? {
+                read_reply::<Value>(reply)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::broker) async fn listeners_elsewhere(&self, channel: &ChannelName) -> Result<usize, Unavailable> {
+        let mut call = self.scripts.listeners.call(&[self.keys.presence(channel)]);
+        call.arg(&self.node);
+        Ok(read_reply(self.commands.run_once(&self.scripts.listeners, call).await?)?)
+    }
+}
