@@ -135,7 +135,7 @@ impl Broker {
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         Ok(match &config.url.value {
             BrokerUrl::Memory => Self::Memory(Memory::new(config, inlet)),
-            BrokerUrl::Redis(url) => Self::Redis(Arc::new(Redis::new(url, config, inlet)?)),
+            BrokerUrl::Redis(_) | BrokerUrl::Sentinel(_) => Self::Redis(Arc::new(Redis::new(config, inlet)?)),
         })
     }
 

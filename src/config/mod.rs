@@ -17,6 +17,7 @@ mod named;
 mod render;
 mod secret;
 mod sections;
+mod sentinels;
 mod source;
 mod table;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use sections::{
     Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention, Rule, Scope,
     Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
 };
+pub use sentinels::{Login, Sentinels, Transport};
 pub use source::{At, Source, Sources, Span};
 pub use watch::Watcher;
 

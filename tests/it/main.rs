@@ -9,6 +9,7 @@ mod bench;
 mod browser;
 mod checker;
 mod cli;
+mod failover;
 mod http2;
 mod hub;
 mod lag;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Arg, Cmd, Pipeline, PushKind, RedisResult, ServerErrorKind, Value};
+use redis::{Arg, Cmd, Pipeline, PushKind, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::link::{Backoff, Dialer, Link};
+use super::dialer::{Dialer, Dialled, NotDialled};
+use super::link::{Backoff, Link};
 use crate::telemetry::Metrics;
 
 /// The command connection.
@@ -93,19 +94,23 @@ impl Commands {
         loop {
             let broken = CancellationToken::new();
             match self.connect(&broken).await {
-                Ok(redis) => {
+                Ok(Dialled { connection, tenure }) => {
                     backoff.reset();
-                    self.link.up(Connection { redis, broken: broken.clone() });
-                    broken.cancelled().await;
-                    self.link.down("it was lost");
+                    self.link.up(Connection { redis: connection, broken: broken.clone() });
+                    let why = tokio::select! {
+                        () = broken.cancelled() => "it was lost",
+                        () = tenure.ends() => "another server is the primary now",
+                    };
+                    broken.cancel();
+                    self.link.down(why);
                 }
                 Err(error) => self.link.down(&error.to_string()),
             }
-            tokio::time::sleep(backoff.next()).await;
+            self.dialer.rest(backoff.next()).await;
         }
     }
 
-    async fn connect(&self, broken: &CancellationToken) -> RedisResult<MultiplexedConnection> {
+    async fn connect(&self, broken: &CancellationToken) -> Result<Dialled, NotDialled> {
         let broken = broken.clone();
         let on_push = move |push: redis::PushInfo| {
             if push.kind == PushKind::Disconnection {

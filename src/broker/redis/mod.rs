@@ -1,11 +1,13 @@
 //! The broker of several nodes: history in Redis streams, delivery by Redis pub/sub.
 //!
-//! Two connections, each brought back for ever: commands, and the feed that publications come in through. What must
+//! Two connections, each brought back for ever: commands, and the feed that publications come in through. Behind
+//! Sentinels both go to the server that these name, and to another as soon as they name another. What must
 //! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
 
 mod claim;
 mod commands;
+mod dialer;
 mod envelope;
 mod feed;
 mod keys;
@@ -13,8 +15,9 @@ mod link;
 mod probe;
 mod publish;
 mod read;
+mod sentinel;
 
-pub use link::InvalidUrl;
+pub use dialer::InvalidUrl;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::commands::{Commands, NoReply, Script};
+use self::dialer::Dialer;
 use self::feed::Feed;
 use self::keys::Keys;
-use self::link::Dialer;
 use self::probe::Probe;
 use super::Unavailable;
-use crate::config::{self, Secret};
+use crate::config;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
 use crate::telemetry::Metrics;
@@ -38,6 +41,7 @@ use crate::telemetry::Metrics;
 /// The broker in a Redis server.
 #[derive(Debug)]
 pub struct Redis {
+    dialer: Dialer,
     keys: Arc<Keys>,
     commands: Commands,
     feed: Feed,
@@ -56,17 +60,18 @@ struct Scripts {
 }
 
 impl Redis {
-    /// A broker at `url` that is not connected yet.
+    /// A broker that is not connected yet.
     ///
     /// # Errors
-    /// [`InvalidUrl`] when the client cannot use `url`, which the configuration has checked.
-    pub fn new(url: &Secret, config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        let dialer = Dialer::new(url)?;
+    /// [`InvalidUrl`] when the client cannot use the URL, which the configuration has checked.
+    pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
+        let dialer = Dialer::new(&config.url.value)?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
         Ok(Self {
             commands: Commands::new(dialer.clone(), config.timeout),
-            feed: Feed::new(dialer, Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
+            feed: Feed::new(dialer.clone(), Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
+            dialer,
             keys,
             probe,
             scripts: Scripts::new(),
@@ -83,7 +88,8 @@ impl Redis {
 
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let connections = async {
-            tokio::join!(self.commands.run(), self.feed.run(), self.probe.run(&self.commands, &self.feed));
+            let probes = self.probe.run(&self.commands, &self.feed);
+            tokio::join!(self.dialer.watch(), self.commands.run(), self.feed.run(), probes);
         };
         shutdown.run_until_cancelled(Box::pin(connections)).await;
     }

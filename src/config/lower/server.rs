@@ -96,7 +96,8 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
         Ok(url) => Some(At::new(url, item.span)),
         Err(error) => {
             let finding = Diagnostic::error(item.span, format!("`url` {error}"));
-            item.cx.report(finding.help("such as `redis://host:6379/0`, or `rediss://host:6379` for TLS"));
+            let help = "such as `redis://host:6379/0`, `rediss://host:6379` for TLS, `redis+sentinel://a,b,c/primary`";
+            item.cx.report(finding.help(help));
             None
         }
     }
@@ -106,5 +107,6 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
 fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    user.split_once(':').is_some_and(|(_, password)| !password.is_empty()) || url.contains("pass=")
+    user.split_once(':').is_some_and(|(_, password)| !password.is_empty())
+        || ["pass=", "sentinel_password="].iter().any(|parameter| url.contains(parameter))
 }

@@ -65,7 +65,7 @@ impl Redis {
         self.try_run(command).await.unwrap()
     }
 
-    async fn try_run(&self, command: &str) -> redis::RedisResult<Value> {
+    pub(crate) async fn try_run(&self, command: &str) -> redis::RedisResult<Value> {
         let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
         let mut words = redis::Cmd::new();
         words.arg(command.split(' ').collect::<Vec<_>>());
