@@ -27,7 +27,7 @@ mod resume;
 mod tests;
 
 pub use memory::Memory;
-pub use redis::{InvalidUrl, Redis};
+pub use redis::{InvalidUrl, Redis, Unfit};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,6 +137,18 @@ impl Broker {
             BrokerUrl::Memory => Self::Memory(Memory::new(config, inlet)),
             BrokerUrl::Redis(_) | BrokerUrl::Sentinel(_) => Self::Redis(Arc::new(Redis::new(config, inlet)?)),
         })
+    }
+
+    /// Looks at the server before it is used, so that one that can never work is found at the start. One that is away is
+    /// looked at when it is there; until then, and if it cannot be used then, the broker is not ready.
+    ///
+    /// # Errors
+    /// Why the server cannot be used.
+    pub async fn check(&self) -> Result<(), Unfit> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.check().await,
+        }
     }
 
     /// Counts in `metrics` each connection that has to be made again.

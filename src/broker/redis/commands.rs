@@ -8,13 +8,18 @@ use redis::{Arg, Cmd, Pipeline, PushKind, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::dialer::{Dialer, Dialled, NotDialled};
+use super::inspection::{Inspector, NotInspected, Unfit};
 use super::link::{Backoff, Link};
 use crate::telemetry::Metrics;
+
+/// How long a look at the server may hold up the start.
+const CHECK: Duration = Duration::from_secs(3);
 
 /// The command connection.
 #[derive(Debug)]
 pub(super) struct Commands {
     dialer: Dialer,
+    inspector: Inspector,
     timeout: Duration,
     link: Link<Connection>,
 }
@@ -24,6 +29,15 @@ struct Connection {
     redis: MultiplexedConnection,
     /// Cancelled by whoever finds that this connection is of no use; a later connection has its own.
     broken: CancellationToken,
+}
+
+/// Why there is no connection that can be used.
+#[derive(Debug, thiserror::Error)]
+enum NotConnected {
+    #[error(transparent)]
+    NotDialled(#[from] NotDialled),
+    #[error(transparent)]
+    NotInspected(#[from] NotInspected),
 }
 
 /// Why there is no reply.
@@ -66,6 +80,11 @@ impl Script {
         call
     }
 
+    /// What it does.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The same call, with the script itself.
     fn with_text(&self, call: &Cmd) -> Cmd {
         let mut again = redis::cmd(self.by_text);
@@ -80,8 +99,8 @@ impl Script {
 }
 
 impl Commands {
-    pub(super) fn new(dialer: Dialer, timeout: Duration) -> Self {
-        Self { dialer, timeout, link: Link::new("command") }
+    pub(super) fn new(dialer: Dialer, inspector: Inspector, timeout: Duration) -> Self {
+        Self { dialer, inspector, timeout, link: Link::new("command") }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
@@ -110,14 +129,29 @@ impl Commands {
         }
     }
 
-    async fn connect(&self, broken: &CancellationToken) -> Result<Dialled, NotDialled> {
+    /// Looks at the server, if it can be reached now.
+    ///
+    /// # Errors
+    /// Why it can never be used.
+    pub(super) async fn check(&self) -> Result<(), Unfit> {
+        match tokio::time::timeout(CHECK, self.connect(&CancellationToken::new())).await {
+            Ok(Err(NotConnected::NotInspected(NotInspected::Unfit(unfit)))) => Err(unfit),
+            // What is away may come back, and is looked at then.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// A connection to a server that can be used.
+    async fn connect(&self, broken: &CancellationToken) -> Result<Dialled, NotConnected> {
         let broken = broken.clone();
         let on_push = move |push: redis::PushInfo| {
             if push.kind == PushKind::Disconnection {
                 broken.cancel();
             }
         };
-        self.dialer.dial(self.timeout, on_push).await
+        let mut dialled = self.dialer.dial(self.timeout, on_push).await?;
+        self.inspector.inspect(&mut dialled.connection).await?;
+        Ok(dialled)
     }
 
     /// Whether it stands.

@@ -10,6 +10,7 @@ mod commands;
 mod dialer;
 mod envelope;
 mod feed;
+mod inspection;
 mod keys;
 mod link;
 mod probe;
@@ -18,6 +19,7 @@ mod read;
 mod sentinel;
 
 pub use dialer::InvalidUrl;
+pub use inspection::Unfit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use uuid::Uuid;
 use self::commands::{Commands, NoReply, Script};
 use self::dialer::Dialer;
 use self::feed::Feed;
+use self::inspection::Inspector;
 use self::keys::Keys;
 use self::probe::Probe;
 use super::Unavailable;
@@ -68,13 +71,15 @@ impl Redis {
         let dialer = Dialer::new(&config.url.value)?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
+        let scripts = Scripts::new();
+        let inspector = Inspector::new(&keys, &config.prefix, scripts.texts());
         Ok(Self {
-            commands: Commands::new(dialer.clone(), config.timeout),
+            commands: Commands::new(dialer.clone(), inspector, config.timeout),
             feed: Feed::new(dialer.clone(), Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
             dialer,
             keys,
             probe,
-            scripts: Scripts::new(),
+            scripts,
             in_flight: Semaphore::new(config.max_in_flight),
             timeout: config.timeout,
             idempotency_ttl: config.idempotency_ttl,
@@ -84,6 +89,14 @@ impl Redis {
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
         self.commands.count_in(metrics);
         self.feed.count_in(metrics);
+    }
+
+    /// Looks at the server, if it can be reached now.
+    ///
+    /// # Errors
+    /// Why it can never be used.
+    pub(super) async fn check(&self) -> Result<(), Unfit> {
+        self.commands.check().await
     }
 
     pub(super) async fn run(&self, shutdown: CancellationToken) {
@@ -126,6 +139,10 @@ impl Scripts {
             open: Script::new(format!("{history}{}", include_str!("open.lua"))),
             resume: Script::read_only(format!("{age}{}", include_str!("resume.lua"))),
         }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [&self.publish, &self.open, &self.resume].into_iter().map(Script::text)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod contract;
 mod idempotency;
+mod inspection;
 mod memory;
 mod proxy;
 mod redis;
