@@ -237,12 +237,13 @@ impl Broker {
         }
     }
 
-    /// What a publish that succeeded survives: `memory`, nothing; `primary`, the end of this process.
+    /// What a publish that succeeded survives: `memory`, nothing; `primary`, the end of this process; `replica:N`, that
+    /// of the primary as well, if one of these replicas takes its place; `fsync`, a power cut.
     #[must_use]
-    pub fn durability(&self) -> &'static str {
+    pub fn durability(&self) -> Arc<str> {
         match self {
-            Self::Memory(_) => "memory",
-            Self::Redis(_) => "primary",
+            Self::Memory(_) => "memory".into(),
+            Self::Redis(redis) => Arc::clone(redis.durability()),
         }
     }
 

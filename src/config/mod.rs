@@ -33,9 +33,9 @@ pub use named::Named;
 pub use render::Colour;
 pub use secret::Secret;
 pub use sections::{
-    Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, EventName, Expectation, Fault, Grant,
-    Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention, Rule, Scope,
-    Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
+    Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, Durability, EventName, Expectation,
+    Fault, Grant, Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention,
+    Rule, Scope, Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
 };
 pub use sentinels::{Login, Sentinels, Transport};
 pub use source::{At, Source, Sources, Span};

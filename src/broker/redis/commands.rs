@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Arg, Cmd, Pipeline, PushKind, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::dialer::{Dialer, Dialled, NotDialled};
-use super::inspection::{Inspector, NotInspected, Unfit};
+use super::inspection::{Inspector, NotInspected, Seal, Unfit};
 use super::link::{Backoff, Link};
 use crate::telemetry::Metrics;
 
@@ -19,7 +20,9 @@ const CHECK: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Commands {
     dialer: Dialer,
-    inspector: Inspector,
+    inspector: Arc<Inspector>,
+    /// What the server that is connected needs behind a batch, if it is to be kept as the configuration asks.
+    seal: Mutex<Seal>,
     timeout: Duration,
     link: Link<Connection>,
 }
@@ -41,7 +44,7 @@ enum NotConnected {
 }
 
 /// Why there is no reply.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum NoReply {
     /// Nothing was sent.
     #[error("{0}")]
@@ -86,7 +89,7 @@ impl Script {
     }
 
     /// The same call, with the script itself.
-    fn with_text(&self, call: &Cmd) -> Cmd {
+    pub(super) fn with_text(&self, call: &Cmd) -> Cmd {
         let mut again = redis::cmd(self.by_text);
         again.arg(&self.text);
         for argument in call.args_iter().skip(2) {
@@ -99,8 +102,9 @@ impl Script {
 }
 
 impl Commands {
-    pub(super) fn new(dialer: Dialer, inspector: Inspector, timeout: Duration) -> Self {
-        Self { dialer, inspector, timeout, link: Link::new("command") }
+    /// `name` tells it from others in logs.
+    pub(super) fn new(name: &'static str, dialer: Dialer, inspector: Arc<Inspector>, timeout: Duration) -> Self {
+        Self { dialer, inspector, seal: Mutex::default(), timeout, link: Link::new(name) }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
@@ -150,8 +154,14 @@ impl Commands {
             }
         };
         let mut dialled = self.dialer.dial(self.timeout, on_push).await?;
-        self.inspector.inspect(&mut dialled.connection).await?;
+        let seal = self.inspector.inspect(&mut dialled.connection).await?;
+        *self.seal.lock() = seal;
         Ok(dialled)
+    }
+
+    /// What belongs behind a batch, if it is to be kept as the configuration asks.
+    pub(super) fn seal(&self) -> Seal {
+        *self.seal.lock()
     }
 
     /// Whether it stands.

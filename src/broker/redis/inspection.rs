@@ -1,12 +1,14 @@
 //! A look at a server before it is used: whether it can be, and which of its settings lose messages.
 
 use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU8;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value};
 
 use super::keys::Keys;
+use crate::config::{self, Durability};
 
 /// The first release with what the scripts need.
 const OLDEST: u32 = 7;
@@ -26,6 +28,25 @@ const KEY_CALLS: &[&str] = &["HMGET", "SET", "XLEN"];
 const PUBSUB_CALLS: &[&str] = &["PUBLISH", "SUBSCRIBE"];
 const SCRIPT_CALLS: &[&str] = &["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
+const SETTINGS: &[&str] = &[
+    "save",
+    "appendonly",
+    "appendfsync",
+    "no-appendfsync-on-rewrite",
+    "client-output-buffer-limit",
+    "min-replicas-to-write",
+];
+
+/// The first release with WAITAOF.
+const WAITS_FOR_DISK: Version = Version { major: 7, minor: 2 };
+
+/// The release of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    major: u32,
+    minor: u32,
+}
+
 /// Why a server cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -40,6 +61,24 @@ pub enum Unfit {
         /// What allows them.
         grant: String,
     },
+    /// It cannot say when its disk has something.
+    #[error(
+        "`broker.durability` is `fsync`, and redis {0} does not say when its disk has something: set `appendonly yes`, and \
+         before Redis 7.2 `appendfsync always` and `no-appendfsync-on-rewrite no` as well"
+    )]
+    NoFsync(String),
+}
+
+/// What has to be asked of a server behind what is written, so that it is kept as the configuration asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Seal {
+    /// Nothing: its reply says it.
+    #[default]
+    Stored,
+    /// That so many replicas have it.
+    Replicas(NonZeroU8),
+    /// That its disk has it.
+    Disk,
 }
 
 /// Why a look at a server led to nothing.
@@ -57,13 +96,14 @@ pub(super) struct Inspector {
     /// Every call that is made, in words.
     calls: Vec<Vec<String>>,
     prefix: String,
+    durability: Durability,
     /// The run of a server whose settings were told last.
     told: Mutex<Option<String>>,
 }
 
 impl Inspector {
     /// `scripts` are the texts of those that are run: they show what they call.
-    pub(super) fn new<'a>(keys: &Keys, prefix: &str, scripts: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(config: &config::Broker, keys: &Keys, scripts: impl Iterator<Item = &'a str>) -> Self {
         let on_keys: BTreeSet<_> = scripts.flat_map(calls_of).chain(KEY_CALLS.iter().copied()).collect();
         let key = keys.claim([0; 16]);
         // In small letters, as nobody else writes commands so: what looks for one on the wire is not misled.
@@ -76,35 +116,52 @@ impl Inspector {
         calls.extend(SCRIPT_CALLS.iter().map(|call| words(&[call, "", "1", &key])));
         let special = |call: &&str| BARE_CALLS.contains(call) || PUBSUB_CALLS.contains(call);
         calls.extend(on_keys.into_iter().filter(|call| !special(call)).map(|call| words(&[call, &key])));
-        Self { calls, prefix: prefix.to_owned(), told: Mutex::default() }
+        if matches!(config.durability, Durability::Replica(_)) {
+            calls.push(words(&["WAIT"]));
+        }
+        Self { calls, prefix: config.prefix.clone(), durability: config.durability, told: Mutex::default() }
     }
 
-    /// Looks at the server of a connection, and logs what is doubtful about it once in each of its runs.
-    pub(super) async fn inspect(&self, connection: &mut MultiplexedConnection) -> Result<(), NotInspected> {
+    /// Looks at the server of a connection, and logs what is doubtful about it once in each of its runs. Returns what to
+    /// ask of it for the durability that is configured.
+    pub(super) async fn inspect(&self, connection: &mut MultiplexedConnection) -> Result<Seal, NotInspected> {
         let facts = self.allowed(redis::cmd("INFO").query_async::<String>(connection).await, &["INFO"])?;
         let facts = read_facts(&facts);
         let fact = |name: &str| facts.get(name).copied().unwrap_or_default();
-        let version = fact("redis_version");
-        if version.split('.').next().and_then(|major| major.parse().ok()).is_none_or(|major: u32| major < OLDEST) {
-            return Err(Unfit::TooOld(version.to_owned()).into());
+        let version = Version::of(fact("redis_version"));
+        if version.major < OLDEST {
+            return Err(Unfit::TooOld(fact("redis_version").to_owned()).into());
         }
-        self.check_rights(connection).await?;
+        self.check_rights(connection, version).await?;
         let run = fact("run_id");
-        if self.told.lock().as_deref() == Some(run) {
-            return Ok(());
+        let is_new = self.told.lock().as_deref() != Some(run);
+        if !is_new && self.durability != Durability::Fsync {
+            return Ok(self.durability.into());
         }
-        for finding in findings(&facts, &settings(connection).await?) {
-            tracing::warn!("redis {finding}");
+        let settings = settings(connection).await?;
+        if is_new {
+            for finding in findings(&facts, &settings, self.durability) {
+                tracing::warn!("redis {finding}");
+            }
+            *self.told.lock() = Some(run.to_owned());
         }
-        *self.told.lock() = Some(run.to_owned());
-        Ok(())
+        match self.durability {
+            Durability::Fsync => {
+                Ok(seal_of_disk(&facts, &settings).ok_or_else(|| Unfit::NoFsync(fact("redis_version").to_owned()))?)
+            }
+            level => Ok(level.into()),
+        }
     }
 
-    async fn check_rights(&self, connection: &mut MultiplexedConnection) -> Result<(), NotInspected> {
+    async fn check_rights(&self, connection: &mut MultiplexedConnection, version: Version) -> Result<(), NotInspected> {
         let mut question = redis::cmd("EVAL_RO");
         question.arg(MAY_NOT).arg(0);
         for call in &self.calls {
             question.arg(call.len()).arg(call);
+        }
+        // A server that has no such command would refuse the question.
+        if self.durability == Durability::Fsync && version >= WAITS_FOR_DISK {
+            question.arg(1).arg("waitaof");
         }
         let denied: Vec<String> = self.allowed(question.query_async(connection).await, &["EVAL_RO"])?;
         if denied.is_empty() { Ok(()) } else { Err(self.denied(&denied).into()) }
@@ -129,6 +186,36 @@ impl Inspector {
     }
 }
 
+impl From<Durability> for Seal {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Primary => Self::Stored,
+            Durability::Replica(count) => Self::Replicas(count),
+            Durability::Fsync => Self::Disk,
+        }
+    }
+}
+
+impl Version {
+    /// Nought where it cannot be read.
+    fn of(text: &str) -> Self {
+        let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
+        Self { major: numbers.next().unwrap_or(0), minor: numbers.next().unwrap_or(0) }
+    }
+}
+
+/// What to ask for the disk, if there is something: from 7.2 on it can be asked for, and with `always` it is waited for
+/// before any reply.
+fn seal_of_disk(facts: &HashMap<&str, &str>, settings: &HashMap<String, String>) -> Option<Seal> {
+    let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set == value);
+    let version = Version::of(facts.get("redis_version").copied().unwrap_or_default());
+    match facts.get("aof_enabled").copied() {
+        Some("1") if version >= WAITS_FOR_DISK => Some(Seal::Disk),
+        Some("1") if is("appendfsync", "always") && is("no-appendfsync-on-rewrite", "no") => Some(Seal::Stored),
+        _ => None,
+    }
+}
+
 /// The commands that a script calls.
 fn calls_of(script: &str) -> impl Iterator<Item = &str> {
     script.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next())
@@ -141,7 +228,7 @@ fn read_facts(text: &str) -> HashMap<&str, &str> {
 /// The settings that matter; none where the user may not read them, as is usual with hosted servers.
 async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<HashMap<String, String>> {
     let mut question = redis::cmd("CONFIG");
-    question.arg("GET").arg(&["save", "appendonly", "client-output-buffer-limit"]);
+    question.arg("GET").arg(SETTINGS);
     match question.query_async::<Value>(connection).await {
         Ok(settings) => Ok(redis::from_redis_value(settings)?),
         Err(error) if error.is_io_error() => Err(error),
@@ -153,7 +240,7 @@ async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<HashMap
 }
 
 /// What is doubtful, each with what to set.
-fn findings(facts: &HashMap<&str, &str>, settings: &HashMap<String, String>) -> Vec<String> {
+fn findings(facts: &HashMap<&str, &str>, settings: &HashMap<String, String>, durability: Durability) -> Vec<String> {
     let fact = |name: &str| facts.get(name).copied().unwrap_or_default();
     let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set == value);
     let mut found = Vec::new();
@@ -177,6 +264,18 @@ fn findings(facts: &HashMap<&str, &str>, settings: &HashMap<String, String>) -> 
              `client-output-buffer-limit pubsub 64mb 16mb 60`"
         ));
     }
+    if let Durability::Replica(count) = durability {
+        let least = |number: Option<&str>| number.and_then(|number| number.parse().ok()).unwrap_or(0) >= count.get();
+        if !least(facts.get("connected_slaves").copied()) {
+            found.push(format!("has fewer replicas than the {count} of `broker.durability`: publishes will fail"));
+        }
+        let needed = settings.get("min-replicas-to-write").map(String::as_str);
+        if needed.is_some() && !least(needed) {
+            found.push(format!(
+                "stores what too few replicas will confirm: set `min-replicas-to-write {count}`, so that it is refused"
+            ));
+        }
+    }
     found
 }
 
@@ -186,7 +285,44 @@ mod tests {
 
     fn found(facts: &str, settings: &[(&str, &str)]) -> Vec<String> {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        findings(&read_facts(facts), &settings)
+        findings(&read_facts(facts), &settings, Durability::Primary)
+    }
+
+    #[test]
+    fn the_disk_can_be_asked_from_7_2_on_and_before_it_must_come_first() {
+        let settings = |sync: &str, rewrite: &str| {
+            HashMap::from([
+                ("appendfsync".to_owned(), sync.to_owned()),
+                ("no-appendfsync-on-rewrite".to_owned(), rewrite.to_owned()),
+            ])
+        };
+        let seal = |version, appends, settings| {
+            seal_of_disk(&HashMap::from([("redis_version", version), ("aof_enabled", appends)]), &settings)
+        };
+        assert_eq!(seal("7.2.0", "1", settings("everysec", "yes")), Some(Seal::Disk));
+        assert_eq!(seal("8.0.1", "1", HashMap::new()), Some(Seal::Disk));
+        assert_eq!(seal("7.0.15", "1", settings("always", "no")), Some(Seal::Stored));
+        assert_eq!(seal("7.0.15", "1", settings("always", "yes")), None);
+        assert_eq!(seal("7.0.15", "1", settings("everysec", "no")), None);
+        assert_eq!(seal("7.0.15", "1", HashMap::new()), None);
+        assert_eq!(seal("8.0.1", "0", settings("always", "no")), None);
+    }
+
+    #[test]
+    fn what_is_no_version_is_too_old() {
+        assert_eq!(Version::of("7.0.15"), Version { major: 7, minor: 0 });
+        assert!(Version::of("6.2.14").major < OLDEST && Version::of("").major < OLDEST);
+    }
+
+    #[test]
+    fn fewer_replicas_than_are_waited_for_are_told() {
+        let level = Durability::Replica(2.try_into().unwrap());
+        let told = |facts, needed: &str| {
+            findings(&read_facts(facts), &HashMap::from([("min-replicas-to-write".into(), needed.into())]), level)
+        };
+        assert_eq!(told("connected_slaves:2", "2"), [""; 0]);
+        assert!(told("connected_slaves:1", "2")[0].contains("fewer replicas than the 2"));
+        assert!(told("connected_slaves:2", "0")[0].contains("`min-replicas-to-write 2`"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod claim;
 mod commands;
+mod commit;
 mod dialer;
 mod envelope;
 mod feed;
@@ -30,13 +31,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::commands::{Commands, NoReply, Script};
+use self::commit::Committer;
 use self::dialer::Dialer;
 use self::feed::Feed;
 use self::inspection::Inspector;
 use self::keys::Keys;
 use self::probe::Probe;
 use super::Unavailable;
-use crate::config;
+use crate::config::{self, Durability};
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
 use crate::telemetry::Metrics;
@@ -47,6 +49,9 @@ pub struct Redis {
     dialer: Dialer,
     keys: Arc<Keys>,
     commands: Commands,
+    /// What publishes go through when more than the server's reply is waited for.
+    committer: Option<Committer>,
+    durability: Arc<str>,
     feed: Feed,
     probe: Arc<Probe>,
     scripts: Scripts,
@@ -70,11 +75,20 @@ impl Redis {
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         let dialer = Dialer::new(&config.url.value)?;
         let keys = Arc::new(Keys::new(&config.prefix));
-        let probe = Arc::new(Probe::new(keys.probe(Uuid::now_v7())));
+        let node = Uuid::now_v7();
+        let probe = Arc::new(Probe::new(keys.probe(node)));
         let scripts = Scripts::new();
-        let inspector = Inspector::new(&keys, &config.prefix, scripts.texts());
+        let inspector = Arc::new(Inspector::new(config, &keys, scripts.texts()));
+        let committer = (config.durability != Durability::Primary).then(|| {
+            // What is waited for may take as long as a publish, and is answered then.
+            let timeout = config.timeout * 2;
+            let commands = Commands::new("publish", dialer.clone(), Arc::clone(&inspector), timeout);
+            Committer::new(commands, keys.committed(node))
+        });
         Ok(Self {
-            commands: Commands::new(dialer.clone(), inspector, config.timeout),
+            commands: Commands::new("command", dialer.clone(), inspector, config.timeout),
+            committer,
+            durability: config.durability.to_string().into(),
             feed: Feed::new(dialer.clone(), Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
             dialer,
             keys,
@@ -88,6 +102,9 @@ impl Redis {
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
         self.commands.count_in(metrics);
+        if let Some(committer) = &self.committer {
+            committer.count_in(metrics);
+        }
         self.feed.count_in(metrics);
     }
 
@@ -102,7 +119,12 @@ impl Redis {
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let connections = async {
             let probes = self.probe.run(&self.commands, &self.feed);
-            tokio::join!(self.dialer.watch(), self.commands.run(), self.feed.run(), probes);
+            let commits = async {
+                if let Some(committer) = &self.committer {
+                    committer.run(&self.scripts.publish).await;
+                }
+            };
+            tokio::join!(self.dialer.watch(), self.commands.run(), commits, self.feed.run(), probes);
         };
         shutdown.run_until_cancelled(Box::pin(connections)).await;
     }
@@ -118,8 +140,14 @@ impl Redis {
         self.feed.unsubscribe(channel);
     }
 
+    /// What a publish that succeeded has reached.
+    pub(super) fn durability(&self) -> &Arc<str> {
+        &self.durability
+    }
+
     pub(super) fn readiness(&self) -> Result<(), String> {
         self.commands.state()?;
+        self.committer.as_ref().map_or(Ok(()), Committer::state)?;
         self.feed.state()?;
         self.probe.state()
     }

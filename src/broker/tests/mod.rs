@@ -1,6 +1,7 @@
 //! What every broker must do, and what each must survive.
 
 mod contract;
+mod durability;
 mod idempotency;
 mod inspection;
 mod memory;
@@ -96,6 +97,7 @@ fn config(url: &str) -> config::Broker {
         prefix: "test".to_owned(),
         timeout: Duration::from_secs(1),
         max_in_flight: 1_024,
+        durability: config::Durability::Primary,
         idempotency_ttl: Duration::from_secs(60),
         max_channels: 1_000,
     }

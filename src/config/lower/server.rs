@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Broker, BrokerUrl, Diagnostic, Paths, Secret, Server};
+use crate::config::{At, Broker, BrokerUrl, Diagnostic, Durability, Paths, Secret, Server};
 use crate::notification::Name;
 
 const MS: Duration = Duration::from_millis(1);
@@ -62,8 +62,18 @@ pub(super) fn broker(table: &mut Table<'_>) -> Broker {
     table.set("prefix", &mut broker.prefix, prefix);
     table.set("timeout", &mut broker.timeout, |item| item.duration(10 * MS..=MINUTE));
     table.set("max_in_flight", &mut broker.max_in_flight, |item| item.number(1..=1_000_000));
+    let durability = table.optional("durability");
+    if let Some(level) = durability.and_then(|item| item.parsed(str::parse)) {
+        broker.durability = level.value;
+    }
     table.set("idempotency_ttl", &mut broker.idempotency_ttl, |item| item.duration(SECOND..=MONTH));
     table.set("max_channels", &mut broker.max_channels, |item| item.number(1..=100_000_000));
+    if let (Some(item), BrokerUrl::Memory, Durability::Replica(_) | Durability::Fsync) =
+        (durability, &broker.url.value, broker.durability)
+    {
+        let message = "`durability` takes a broker in Redis, and `url` is `memory:`";
+        item.cx.report(Diagnostic::error(item.span, message).help("leave it out, or set `url`"));
+    }
     broker
 }
 
