@@ -4,6 +4,7 @@ mod contract;
 mod durability;
 mod idempotency;
 mod inspection;
+mod login;
 mod memory;
 mod proxy;
 mod redis;
