@@ -40,6 +40,7 @@ impl Default for Broker {
     fn default() -> Self {
         Self {
             url: At::new(BrokerUrl::Memory, Span::default()),
+            ca: None,
             prefix: "fanfare".into(),
             timeout: Duration::from_secs(1),
             max_in_flight: 1_024,

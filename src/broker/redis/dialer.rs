@@ -6,7 +6,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    RedisError, RedisResult, TlsCertificates, Value,
 };
 use tokio::sync::watch;
 
@@ -23,9 +24,9 @@ const WRITE_QUEUE: usize = 1_024;
 /// cut off from everybody else may stand for long, and only this tells that the others have gone on without it.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// `broker.url` cannot be used.
+/// `broker.url`, or what is in `broker.ca_file`, cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`broker.url` is not one that the Redis client can use")]
+#[error("`broker.url` or `broker.ca_file` is not one that the Redis client can use")]
 pub struct InvalidUrl;
 
 /// Why there is no connection.
@@ -77,17 +78,17 @@ impl Tenure {
 }
 
 impl Dialer {
-    pub(super) fn new(url: &BrokerUrl) -> Result<Self, InvalidUrl> {
+    pub(super) fn new(url: &BrokerUrl, ca: Option<&str>) -> Result<Self, InvalidUrl> {
         // The error's own text may hold a part of the URL, so it is not told.
         let invalid = |_| InvalidUrl;
         Ok(Self(Arc::new(match url {
             BrokerUrl::Memory => return Err(InvalidUrl),
             BrokerUrl::Redis(url) => {
                 let info = url.expose().into_connection_info().map_err(invalid)?;
-                Target::Server(Client::open(tuned(info)).map_err(invalid)?)
+                Target::Server(open(tuned(info), ca).map_err(invalid)?)
             }
             BrokerUrl::Sentinel(config) => {
-                let sentinels = Sentinels::new(config).map_err(invalid)?;
+                let sentinels = Sentinels::new(config, ca).map_err(invalid)?;
                 Target::Named { sentinels, primary: watch::Sender::new(None) }
             }
         })))
@@ -117,7 +118,7 @@ impl Dialer {
         };
         let address = sentinels.primary().await?;
         note(primary, &address);
-        let client = Client::open(tuned(sentinels.server(&address)?))?;
+        let client = open(tuned(sentinels.server(&address)?), sentinels.ca())?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // What the Sentinels say may be older than what the server knows.
         let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
@@ -186,6 +187,17 @@ fn note(primary: &watch::Sender<Option<Address>>, address: &Address) {
 
 fn shown((host, port): &Address) -> String {
     format!("{host}:{port}")
+}
+
+/// A client that trusts the authorities in `ca`, or else the public ones. It is not connected yet.
+pub(super) fn open(info: ConnectionInfo, ca: Option<&str>) -> RedisResult<Client> {
+    match (info.addr(), ca) {
+        (ConnectionAddr::TcpTls { .. }, Some(ca)) => {
+            let trusted = TlsCertificates { client_tls: None, root_cert: Some(ca.as_bytes().to_vec()) };
+            Client::build_with_tls(info, trusted)
+        }
+        _ => Client::open(info),
+    }
 }
 
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {

@@ -73,7 +73,7 @@ impl Redis {
     /// # Errors
     /// [`InvalidUrl`] when the client cannot use the URL, which the configuration has checked.
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        let dialer = Dialer::new(&config.url.value)?;
+        let dialer = Dialer::new(&config.url.value, config.ca.as_deref())?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let node = Uuid::now_v7();
         let probe = Arc::new(Probe::new(keys.probe(node)));

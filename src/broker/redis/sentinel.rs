@@ -8,6 +8,7 @@ use redis::{
     RedisResult,
 };
 
+use super::dialer::open;
 use crate::config::{self, Login, Transport};
 
 /// How long one Sentinel may take to answer. All are asked at once.
@@ -18,6 +19,8 @@ pub(super) struct Sentinels {
     asked: Vec<Client>,
     primary: String,
     transport: Transport,
+    /// Whom to trust.
+    ca: Option<String>,
     /// How to log in at the primary.
     settings: RedisConnectionInfo,
 }
@@ -38,15 +41,16 @@ struct Answer {
 }
 
 impl Sentinels {
-    pub(super) fn new(config: &config::Sentinels) -> RedisResult<Self> {
+    pub(super) fn new(config: &config::Sentinels, ca: Option<&str>) -> RedisResult<Self> {
         let client = |(host, port): &(String, u16)| {
             let info = place(host, *port, config.transport).into_connection_info()?;
-            Client::open(info.set_redis_settings(settings(&config.sentinel_login)))
+            open(info.set_redis_settings(settings(&config.sentinel_login)), ca)
         };
         Ok(Self {
             asked: config.addresses.iter().map(client).collect::<RedisResult<_>>()?,
             primary: config.primary.clone(),
             transport: config.transport,
+            ca: ca.map(str::to_owned),
             settings: settings(&config.login).set_db(config.database),
         })
     }
@@ -65,6 +69,11 @@ impl Sentinels {
             Some(newest) => Ok(newest.address),
             None => Err(NoPrimary { asked: self.asked.len(), primary: self.primary.clone(), why }),
         }
+    }
+
+    /// The authorities that servers and Sentinels are certified by, if they are not public ones.
+    pub(super) fn ca(&self) -> Option<&str> {
+        self.ca.as_deref()
     }
 
     /// How to connect to the server at an address.

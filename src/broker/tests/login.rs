@@ -63,6 +63,39 @@ async fn a_user_with_a_password_publishes_in_the_database_of_the_url() {
     assert_eq!(keyspace(&server).await, "db3");
 }
 
+/// Certifies a server on loopback. Returns the arguments for it, and the authority.
+fn certified(folder: &TempDir) -> (Vec<String>, String) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let mut arguments = vec!["--tls-auth-clients".to_owned(), "no".to_owned()];
+    for (option, text) in [("cert", server.pem()), ("key", key.serialize_pem()), ("ca-cert", pem.clone())] {
+        let file = folder.path().join(option);
+        fs::write(&file, text).unwrap();
+        arguments.extend([format!("--tls-{option}-file"), file.display().to_string()]);
+    }
+    (arguments, pem)
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_used_if_its_authority_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut arguments, ca) = certified(&folder);
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    arguments.extend(["--tls-port".to_owned(), port.to_string()]);
+    let _server = Server::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let strange = config(&format!("rediss://127.0.0.1:{port}"));
+    let mut node = Node::start(&config::Broker { ca: Some(ca), ..strange.clone() });
+    node.is_ready().await;
+    publish_and_hear(&mut node).await;
+    let node = Node::start(&strange);
+    eventually(|| node.broker.readiness().unwrap_err().to_lowercase().contains("certificate")).await;
+}
+
 #[tokio::test]
 async fn servers_and_sentinels_have_users_of_their_own() {
     let server = Server::start(&[]).await;

@@ -95,6 +95,7 @@ impl Heard {
 fn config(url: &str) -> config::Broker {
     config::Broker {
         url: At::new(url.parse().unwrap(), Span::default()),
+        ca: None,
         prefix: "test".to_owned(),
         timeout: Duration::from_secs(1),
         max_in_flight: 1_024,

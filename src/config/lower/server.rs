@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::files::named_file;
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
 use crate::config::{At, Broker, BrokerUrl, Diagnostic, Durability, Paths, Secret, Server};
@@ -58,6 +59,7 @@ pub(super) fn broker(table: &mut Table<'_>) -> Broker {
     if let Some(url) = table.optional("url").and_then(url) {
         broker.url = url;
     }
+    broker.ca = table.optional("ca_file").and_then(authorities);
     let prefix = |item: Item<'_>| item.declared_name().map(|name| name.map(|name: Name| name.to_string()));
     table.set("prefix", &mut broker.prefix, prefix);
     table.set("timeout", &mut broker.timeout, |item| item.duration(10 * MS..=MINUTE));
@@ -111,6 +113,16 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
             None
         }
     }
+}
+
+/// The certificates of authorities, in PEM.
+fn authorities(item: Item<'_>) -> Option<String> {
+    let text = named_file(item)?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        item.fault("names a file without a certificate in PEM".to_owned());
+        return None;
+    }
+    Some(text)
 }
 
 /// Whether there is something between a colon and the last `@` of the authority, or in the query that takes one.

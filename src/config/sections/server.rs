@@ -90,6 +90,8 @@ impl fmt::Display for Durability {
 pub struct Broker {
     /// Default `memory:`.
     pub url: At<BrokerUrl>,
+    /// The certificates, in PEM, of the authorities that certify the servers of a `rediss` URL. Default: public ones.
+    pub ca: Option<String>,
     /// What every key in Redis starts with. Default `fanfare`.
     pub prefix: String,
     /// How long a publish may wait for the broker. Default 1 s.
