@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Arg, Cmd, Pipeline, PushKind, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
@@ -21,15 +20,16 @@ const CHECK: Duration = Duration::from_secs(3);
 pub(super) struct Commands {
     dialer: Dialer,
     inspector: Arc<Inspector>,
-    /// What the server that is connected needs behind a batch, if it is to be kept as the configuration asks.
-    seal: Mutex<Seal>,
     timeout: Duration,
     link: Link<Connection>,
 }
 
+/// One connection, for as long as it lasts.
 #[derive(Debug, Clone)]
-struct Connection {
+pub(super) struct Connection {
     redis: MultiplexedConnection,
+    /// What its server needs behind a batch, if it is to be kept as the configuration asks.
+    seal: Seal,
     /// Cancelled by whoever finds that this connection is of no use; a later connection has its own.
     broken: CancellationToken,
 }
@@ -101,10 +101,31 @@ impl Script {
     }
 }
 
+impl Connection {
+    /// What belongs behind a batch here.
+    pub(super) fn seal(&self) -> Seal {
+        self.seal
+    }
+
+    /// As [`Commands::send`], and on no other connection.
+    pub(super) async fn send(mut self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
+        let replies = self.redis.send_packed_commands(commands, 0, commands.len()).await;
+        let useless = match &replies {
+            // A primary that was demoted keeps its connections; another one may have taken its place.
+            Ok(replies) => replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)),
+            Err(error) => error.is_connection_dropped(),
+        };
+        if useless {
+            self.broken.cancel();
+        }
+        replies.map_err(|error| NoReply::Unanswered(error.to_string()))
+    }
+}
+
 impl Commands {
     /// `name` tells it from others in logs.
     pub(super) fn new(name: &'static str, dialer: Dialer, inspector: Arc<Inspector>, timeout: Duration) -> Self {
-        Self { dialer, inspector, seal: Mutex::default(), timeout, link: Link::new(name) }
+        Self { dialer, inspector, timeout, link: Link::new(name) }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
@@ -117,9 +138,9 @@ impl Commands {
         loop {
             let broken = CancellationToken::new();
             match self.connect(&broken).await {
-                Ok(Dialled { connection, tenure }) => {
+                Ok((Dialled { connection, tenure }, seal)) => {
                     backoff.reset();
-                    self.link.up(Connection { redis: connection, broken: broken.clone() });
+                    self.link.up(Connection { redis: connection, seal, broken: broken.clone() });
                     let why = tokio::select! {
                         () = broken.cancelled() => "it was lost",
                         () = tenure.ends() => "another server is the primary now",
@@ -146,7 +167,7 @@ impl Commands {
     }
 
     /// A connection to a server that can be used.
-    async fn connect(&self, broken: &CancellationToken) -> Result<Dialled, NotConnected> {
+    async fn connect(&self, broken: &CancellationToken) -> Result<(Dialled, Seal), NotConnected> {
         let broken = broken.clone();
         let on_push = move |push: redis::PushInfo| {
             if push.kind == PushKind::Disconnection {
@@ -155,13 +176,7 @@ impl Commands {
         };
         let mut dialled = self.dialer.dial(self.timeout, on_push).await?;
         let seal = self.inspector.inspect(&mut dialled.connection).await?;
-        *self.seal.lock() = seal;
-        Ok(dialled)
-    }
-
-    /// What belongs behind a batch, if it is to be kept as the configuration asks.
-    pub(super) fn seal(&self) -> Seal {
-        *self.seal.lock()
+        Ok((dialled, seal))
     }
 
     /// Whether it stands.
@@ -177,22 +192,18 @@ impl Commands {
         self.link.wait().await;
     }
 
+    /// The connection that stands now.
+    pub(super) fn connection(&self) -> Result<Connection, NoReply> {
+        let connection = self.link.get().map_err(NoReply::NotConnected)?;
+        if connection.broken.is_cancelled() {
+            return Err(NoReply::NotConnected("the connection was lost".to_owned()));
+        }
+        Ok(connection)
+    }
+
     /// Sends commands in one round trip. Each has its reply, which may be an error.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
-        let mut connection = self.link.get().map_err(NoReply::NotConnected)?;
-        if connection.broken.is_cancelled() {
-            return Err(NoReply::NotConnected("the command connection was lost".to_owned()));
-        }
-        let replies = connection.redis.send_packed_commands(commands, 0, commands.len()).await;
-        let useless = match &replies {
-            // A primary that was demoted keeps its connections; another one may have taken its place.
-            Ok(replies) => replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)),
-            Err(error) => error.is_connection_dropped(),
-        };
-        if useless {
-            connection.broken.cancel();
-        }
-        replies.map_err(|error| NoReply::Unanswered(error.to_string()))
+        self.connection()?.send(commands).await
     }
 
     /// Runs one call of a script.

@@ -136,13 +136,14 @@ impl Committer {
     /// Sends a batch and what seals it, as one.
     async fn exchange(&self, mut batch: Pipeline, deadline: Instant) -> Committed {
         let count = batch.len();
-        let seal = self.commands.seal();
+        let connection = self.commands.connection()?;
+        let seal = connection.seal();
         // The replies to the batch come with that to the WAIT, and what they refuse is to be told in time.
         let within = deadline.saturating_duration_since(Instant::now()).mul_f64(PATIENCE);
         for command in seal.commands(&self.mark, within) {
             batch.add_command(command);
         }
-        let mut values = self.commands.send(&batch).await?;
+        let mut values = connection.send(&batch).await?;
         let confirmed = values.drain(count.min(values.len())..).next_back();
         let sealed = seal.is_reached(confirmed.as_ref());
         Ok(values.into_iter().map(|value| Reply { value, sealed }).collect())
