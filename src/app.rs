@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Broker, InvalidUrl};
+use crate::broker::{Broker, InvalidUrl, Unfit};
 use crate::config::{Config, Diagnostics};
 use crate::http::{self, Context, Listener, ServerLimits};
 use crate::hub::{Hub, HubSettings};
@@ -69,6 +69,9 @@ pub enum StartError {
     /// The broker's URL is not one.
     #[error(transparent)]
     Broker(#[from] InvalidUrl),
+    /// The broker's server is there and cannot be used.
+    #[error("the broker cannot be used: {0}")]
+    Unfit(#[from] Unfit),
     /// An address cannot be listened at.
     #[error("cannot listen at {address}: {error}")]
     Bind {
@@ -98,6 +101,7 @@ impl App {
             return Err(StartError::OpenAdmin(config.server.admin));
         }
         let pipeline = Arc::new(build_pipeline(snapshot, &config)?);
+        Box::pin(pipeline.broker.check()).await?;
         let (reloader, reload) = Reloader::new(path.to_path_buf(), compiled.inputs, Arc::clone(&pipeline));
         let drain = CancellationToken::new();
         let listeners = bind(&config, &pipeline, &reload, pages, &drain).await?;

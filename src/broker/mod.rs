@@ -27,7 +27,7 @@ mod resume;
 mod tests;
 
 pub use memory::Memory;
-pub use redis::{InvalidUrl, Redis};
+pub use redis::{InvalidUrl, Redis, Unfit};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,8 +164,20 @@ impl Broker {
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         Ok(match &config.url.value {
             BrokerUrl::Memory => Self::Memory(Memory::new(config, inlet)),
-            BrokerUrl::Redis(url) => Self::Redis(Arc::new(Redis::new(url, config, inlet)?)),
+            BrokerUrl::Redis(_) | BrokerUrl::Sentinel(_) => Self::Redis(Arc::new(Redis::new(config, inlet)?)),
         })
+    }
+
+    /// Looks at the server before it is used, so that one that can never work is found at the start. One that is away is
+    /// looked at when it is there; until then, and if it cannot be used then, the broker is not ready.
+    ///
+    /// # Errors
+    /// Why the server cannot be used.
+    pub async fn check(&self) -> Result<(), Unfit> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.check().await,
+        }
     }
 
     /// Counts in `metrics` each connection that has to be made again.
@@ -298,12 +310,13 @@ impl Broker {
         }
     }
 
-    /// What a publish that succeeded survives: `memory`, nothing; `primary`, the end of this process.
+    /// What a publish that succeeded survives: `memory`, nothing; `primary`, the end of this process; `replica:N`, that
+    /// of the primary as well, if one of these replicas takes its place; `fsync`, a power cut.
     #[must_use]
-    pub fn durability(&self) -> &'static str {
+    pub fn durability(&self) -> Arc<str> {
         match self {
-            Self::Memory(_) => "memory",
-            Self::Redis(_) => "primary",
+            Self::Memory(_) => "memory".into(),
+            Self::Redis(redis) => Arc::clone(redis.durability()),
         }
     }
 

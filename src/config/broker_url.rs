@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use redis::{IntoConnectionInfo as _, RedisError};
 
-use super::Secret;
+use super::{Secret, Sentinels};
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +13,19 @@ pub enum BrokerUrl {
     Memory,
     /// A URL of a single Redis server, which may have a password.
     Redis(Secret),
+    /// The Redis server that Sentinels name.
+    Sentinel(Sentinels),
 }
 
 /// Why a text is no [`BrokerUrl`]. Nothing of the text is repeated, as it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBrokerUrl {
-    /// Several servers.
-    #[error("is of Redis Sentinel or Redis Cluster, which are not supported yet")]
-    Unsupported,
+    /// Servers that share the channels among them.
+    #[error("is of Redis Cluster, which is not supported yet")]
+    Cluster,
+    /// Sentinels, written in another way than ours.
+    #[error("is not `redis+sentinel://host:port,host:port/primary/database`: it {0}")]
+    Sentinel(&'static str),
     /// Anything else.
     #[error("is neither `memory:` nor the URL of a Redis server: {0}")]
     Invalid(String),
@@ -43,8 +48,14 @@ impl FromStr for BrokerUrl {
         if text == "memory:" {
             return Ok(Self::Memory);
         }
-        if scheme.contains("sentinel") || scheme.contains("cluster") {
-            return Err(InvalidBrokerUrl::Unsupported);
+        if let Some(sentinels) = Sentinels::parse(text) {
+            return sentinels.map(Self::Sentinel);
+        }
+        if scheme.contains("sentinel") {
+            return Err(InvalidBrokerUrl::Sentinel("has another scheme"));
+        }
+        if scheme.contains("cluster") {
+            return Err(InvalidBrokerUrl::Cluster);
         }
         match text.into_connection_info() {
             Ok(_) => Ok(Self::Redis(Secret::new(text))),
@@ -68,9 +79,8 @@ mod tests {
     #[test]
     fn others_are_refused_without_a_part_of_them() {
         let refused = |url: &str| url.parse::<BrokerUrl>().unwrap_err().to_string();
-        for url in ["redis+sentinel://hunter2:26379/mymaster", "redis-cluster://hunter2"] {
-            assert!(refused(url).contains("not supported yet") && !refused(url).contains("hunter2"), "{url}");
-        }
+        let cluster = refused("redis-cluster://hunter2");
+        assert!(cluster.contains("not supported yet") && !cluster.contains("hunter2"), "{cluster}");
         for url in [
             "",
             "memory",

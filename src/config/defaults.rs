@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{At, Broker, BrokerUrl, Paths, Retention, Server, Span};
+use super::{At, Broker, BrokerUrl, Durability, Paths, Retention, Server, Span};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,9 +40,11 @@ impl Default for Broker {
     fn default() -> Self {
         Self {
             url: At::new(BrokerUrl::Memory, Span::default()),
+            ca: None,
             prefix: "fanfare".into(),
             timeout: Duration::from_secs(1),
             max_in_flight: 1_024,
+            durability: Durability::Primary,
             idempotency_ttl: DAY,
             max_channels: 100_000,
         }

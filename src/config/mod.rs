@@ -17,6 +17,7 @@ mod named;
 mod render;
 mod secret;
 mod sections;
+mod sentinels;
 mod source;
 mod table;
 #[cfg(test)]
@@ -32,10 +33,11 @@ pub use named::Named;
 pub use render::Colour;
 pub use secret::Secret;
 pub use sections::{
-    Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, EventName, Expectation, Fault, Grant,
-    Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention, Rule, Scope,
-    Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
+    Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, Durability, EventName, Expectation,
+    Fault, Grant, Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention,
+    Rule, Scope, Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
 };
+pub use sentinels::{Login, Sentinels, Transport};
 pub use source::{At, Source, Sources, Span};
 pub use watch::Watcher;
 

@@ -58,6 +58,7 @@ fn reference_in(folder: &Path, text: &str) -> PathBuf {
     let secrets = folder.join("secrets");
     fs::create_dir_all(&secrets).unwrap();
     fs::write(secrets.join("partner.pem"), "-----BEGIN PUBLIC KEY-----").unwrap();
+    fs::write(secrets.join("redis-ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
     fs::write(secrets.join("company.jwks.json"), "{}").unwrap();
     fs::write(secrets.join("orders-service.sha256"), "0".repeat(64)).unwrap();
     let path = folder.join("reference.toml");

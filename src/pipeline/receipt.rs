@@ -1,5 +1,7 @@
 //! What a producer gets for a notification that was accepted.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -25,7 +27,7 @@ pub struct Receipt {
     /// What dropped it on the way.
     pub dropped: Vec<Dropped>,
     /// What the acceptance survives; none when nothing was sent.
-    pub durability: Option<&'static str>,
+    pub durability: Option<Arc<str>>,
     /// The state of the rate limit that it counted against.
     pub remaining: Option<Remaining>,
 }
@@ -63,7 +65,7 @@ impl Receipt {
     }
 
     /// Takes in what the broker stored. It is a duplicate when every channel had it already.
-    pub(super) fn record(&mut self, published: Vec<Published>, durability: &'static str) {
+    pub(super) fn record(&mut self, published: Vec<Published>, durability: Arc<str>) {
         self.durability = Some(durability);
         if published.iter().all(|one| one.duplicate) {
             self.reason = Reason::Duplicate;

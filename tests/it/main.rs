@@ -10,6 +10,7 @@ mod browser;
 mod checker;
 mod cli;
 mod cluster;
+mod failover;
 mod http2;
 mod hub;
 mod lag;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{Answer, Event, Redis, Scenario, Subscriber, TestServer, alert, eventually, order};
+use crate::support::{
+    Answer, Event, Program, Redis, Scenario, Subscriber, TestServer, alert, eventually, fanfare, order,
+};
 
 /// Two nodes that are ready.
 async fn nodes(redis: &Redis) -> [TestServer; 2] {
@@ -345,4 +347,24 @@ async fn a_grant_that_goes_while_a_stream_opens_opens_nothing() {
     let bye = stream.next_event("bye").await;
     assert_eq!(bye.json()["code"], "forbidden");
     stream.ended().await;
+}
+
+#[tokio::test]
+async fn doubtful_settings_are_told_once_and_a_user_without_rights_ends_the_start() {
+    let redis = Redis::start().await;
+    redis.run("CONFIG SET maxmemory 100mb maxmemory-policy allkeys-lru").await;
+    let scenario = Scenario::shop().at(&redis.url());
+    let log = scenario.file("log");
+    let read = || std::fs::read_to_string(&log).unwrap();
+    let program = Program::serve(&scenario.path(), &log);
+    eventually("it is connected", async || read().contains("command connection to redis is up")).await;
+    redis.run("CLIENT KILL TYPE normal").await;
+    eventually("it is again", async || read().matches("command connection to redis is up").count() == 2).await;
+    assert_eq!(read().matches("set `maxmemory-policy noeviction`").count(), 1, "{}", read());
+    drop(program);
+    redis.run("ACL SETUSER weak on >secret ~* &* +@all -xadd").await;
+    let scenario = Scenario::shop().at(&redis.url().replace("//", "//weak:secret@"));
+    let ended = fanfare(&["serve", "--config", scenario.path().to_str().unwrap()]).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success() && said.contains("+xadd") && !said.contains("secret@"), "{said}");
 }

@@ -49,6 +49,8 @@ pub(crate) fn empty_config() -> Config {
             prefix: "fanfare".into(),
             timeout: Duration::from_secs(1),
             max_in_flight: 10,
+            durability: config::Durability::Primary,
+            ca: None,
             idempotency_ttl: Duration::from_secs(1),
             max_channels: 10,
         },

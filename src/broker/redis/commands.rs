@@ -4,29 +4,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Arg, Cmd, Pipeline, PushKind, RedisResult, ServerErrorKind, Value};
+use redis::{Arg, Cmd, Pipeline, PushKind, ServerErrorKind, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::link::{Backoff, Dialer, Link};
+use super::dialer::{Dialer, Dialled, NotDialled};
+use super::inspection::{Inspector, NotInspected, Seal, Unfit};
+use super::link::{Backoff, Link};
 use crate::telemetry::Metrics;
+
+/// How long a look at the server may hold up the start.
+const CHECK: Duration = Duration::from_secs(3);
 
 /// The command connection.
 #[derive(Debug)]
 pub(super) struct Commands {
     dialer: Dialer,
+    inspector: Arc<Inspector>,
     timeout: Duration,
     link: Link<Connection>,
 }
 
+/// One connection, for as long as it lasts.
 #[derive(Debug, Clone)]
-struct Connection {
+pub(super) struct Connection {
     redis: MultiplexedConnection,
+    /// What its server needs behind a batch, if it is to be kept as the configuration asks.
+    seal: Seal,
     /// Cancelled by whoever finds that this connection is of no use; a later connection has its own.
     broken: CancellationToken,
 }
 
-/// Why there is no reply.
+/// Why there is no connection that can be used.
 #[derive(Debug, thiserror::Error)]
+enum NotConnected {
+    #[error(transparent)]
+    NotDialled(#[from] NotDialled),
+    #[error(transparent)]
+    NotInspected(#[from] NotInspected),
+}
+
+/// Why there is no reply.
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum NoReply {
     /// Nothing was sent.
     #[error("{0}")]
@@ -65,8 +83,13 @@ impl Script {
         call
     }
 
+    /// What it does.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The same call, with the script itself.
-    fn with_text(&self, call: &Cmd) -> Cmd {
+    pub(super) fn with_text(&self, call: &Cmd) -> Cmd {
         let mut again = redis::cmd(self.by_text);
         again.arg(&self.text);
         for argument in call.args_iter().skip(2) {
@@ -78,9 +101,31 @@ impl Script {
     }
 }
 
+impl Connection {
+    /// What belongs behind a batch here.
+    pub(super) fn seal(&self) -> Seal {
+        self.seal
+    }
+
+    /// As [`Commands::send`], and on no other connection.
+    pub(super) async fn send(mut self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
+        let replies = self.redis.send_packed_commands(commands, 0, commands.len()).await;
+        let useless = match &replies {
+            // A primary that was demoted keeps its connections; another one may have taken its place.
+            Ok(replies) => replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)),
+            Err(error) => error.is_connection_dropped(),
+        };
+        if useless {
+            self.broken.cancel();
+        }
+        replies.map_err(|error| NoReply::Unanswered(error.to_string()))
+    }
+}
+
 impl Commands {
-    pub(super) fn new(dialer: Dialer, timeout: Duration) -> Self {
-        Self { dialer, timeout, link: Link::new("command") }
+    /// `name` tells it from others in logs.
+    pub(super) fn new(name: &'static str, dialer: Dialer, inspector: Arc<Inspector>, timeout: Duration) -> Self {
+        Self { dialer, inspector, timeout, link: Link::new(name) }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
@@ -93,26 +138,45 @@ impl Commands {
         loop {
             let broken = CancellationToken::new();
             match self.connect(&broken).await {
-                Ok(redis) => {
+                Ok((Dialled { connection, tenure }, seal)) => {
                     backoff.reset();
-                    self.link.up(Connection { redis, broken: broken.clone() });
-                    broken.cancelled().await;
-                    self.link.down("it was lost");
+                    self.link.up(Connection { redis: connection, seal, broken: broken.clone() });
+                    let why = tokio::select! {
+                        () = broken.cancelled() => "it was lost",
+                        () = tenure.ends() => "another server is the primary now",
+                    };
+                    broken.cancel();
+                    self.link.down(why);
                 }
                 Err(error) => self.link.down(&error.to_string()),
             }
-            tokio::time::sleep(backoff.next()).await;
+            self.dialer.rest(backoff.next()).await;
         }
     }
 
-    async fn connect(&self, broken: &CancellationToken) -> RedisResult<MultiplexedConnection> {
+    /// Looks at the server, if it can be reached now.
+    ///
+    /// # Errors
+    /// Why it can never be used.
+    pub(super) async fn check(&self) -> Result<(), Unfit> {
+        match tokio::time::timeout(CHECK, self.connect(&CancellationToken::new())).await {
+            Ok(Err(NotConnected::NotInspected(NotInspected::Unfit(unfit)))) => Err(unfit),
+            // What is away may come back, and is looked at then.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// A connection to a server that can be used.
+    async fn connect(&self, broken: &CancellationToken) -> Result<(Dialled, Seal), NotConnected> {
         let broken = broken.clone();
         let on_push = move |push: redis::PushInfo| {
             if push.kind == PushKind::Disconnection {
                 broken.cancel();
             }
         };
-        self.dialer.dial(self.timeout, on_push).await
+        let mut dialled = self.dialer.dial(self.timeout, on_push).await?;
+        let seal = self.inspector.inspect(&mut dialled.connection).await?;
+        Ok((dialled, seal))
     }
 
     /// Whether it stands.
@@ -128,22 +192,18 @@ impl Commands {
         self.link.wait().await;
     }
 
+    /// The connection that stands now.
+    pub(super) fn connection(&self) -> Result<Connection, NoReply> {
+        let connection = self.link.get().map_err(NoReply::NotConnected)?;
+        if connection.broken.is_cancelled() {
+            return Err(NoReply::NotConnected("the connection was lost".to_owned()));
+        }
+        Ok(connection)
+    }
+
     /// Sends commands in one round trip. Each has its reply, which may be an error.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
-        let mut connection = self.link.get().map_err(NoReply::NotConnected)?;
-        if connection.broken.is_cancelled() {
-            return Err(NoReply::NotConnected("the command connection was lost".to_owned()));
-        }
-        let replies = connection.redis.send_packed_commands(commands, 0, commands.len()).await;
-        let useless = match &replies {
-            // A primary that was demoted keeps its connections; another one may have taken its place.
-            Ok(replies) => replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)),
-            Err(error) => error.is_connection_dropped(),
-        };
-        if useless {
-            connection.broken.cancel();
-        }
-        replies.map_err(|error| NoReply::Unanswered(error.to_string()))
+        self.connection()?.send(commands).await
     }
 
     /// Runs one call of a script.

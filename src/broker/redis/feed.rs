@@ -15,9 +15,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::dialer::{Dialer, Dialled};
 use super::envelope::{self, Pushed};
 use super::keys::Keys;
-use super::link::{Backoff, Dialer, Link};
+use super::link::{Backoff, Link};
 use super::probe::Probe;
 use crate::broker::Unavailable;
 use crate::notification::ChannelName;
@@ -151,7 +152,7 @@ impl Feed {
         loop {
             let why = self.session(&mut inbox, &mut backoff).await;
             self.link.down(&why);
-            self.refuse_during(tokio::time::sleep(backoff.next()), &mut inbox).await;
+            self.refuse_during(self.dialer.rest(backoff.next()), &mut inbox).await;
         }
     }
 
@@ -166,13 +167,15 @@ impl Feed {
                 *queue = None;
             }
         };
-        let connection = match self.refuse_during(self.dialer.dial(CONFIRMATION, on_push), inbox).await {
-            Ok(connection) => connection,
-            Err(error) => return error.to_string(),
-        };
+        let Dialled { connection, tenure } =
+            match self.refuse_during(self.dialer.dial(CONFIRMATION, on_push), inbox).await {
+                Ok(dialled) => dialled,
+                Err(error) => return error.to_string(),
+            };
         tokio::select! {
             why = self.receive(pushes) => why.to_owned(),
             Err(error) = self.serve(connection, inbox, backoff) => error.to_string(),
+            () = tenure.ends() => "another server is the primary now".to_owned(),
             () = self.restart.notified() => "its probes did not come back".to_owned(),
         }
     }

@@ -29,6 +29,11 @@ impl Keys {
         format!("{}:k:{{{}}}", self.prefix, hex(digest))
     }
 
+    /// What a node writes to, so that its replicas have something to confirm.
+    pub(super) fn committed(&self, node: uuid::Uuid) -> String {
+        format!("{}:w:{node}", self.prefix)
+    }
+
     /// Where the channel has what was published with an idempotency key.
     pub(super) fn mark(&self, channel: &ChannelName, digest: [u8; 16]) -> String {
         format!("{}:{{{channel}}}:i:{}", self.prefix, hex(digest))

@@ -1,6 +1,7 @@
 //! The broker of several nodes: history in Redis lists, delivery by Redis pub/sub.
 //!
-//! Two connections, each brought back for ever: commands, and the feed that publications come in through. What must
+//! Two connections, each brought back for ever: commands, and the feed that publications come in through. Behind
+//! Sentinels both go to the server that these name, and to another as soon as they name another. What must
 //! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
 //!
@@ -28,16 +29,21 @@
 mod bucket;
 mod claim;
 mod commands;
+mod commit;
+mod dialer;
 mod envelope;
 mod feed;
+mod inspection;
 mod keys;
 mod link;
 mod presence;
 mod probe;
 mod publish;
 mod read;
+mod sentinel;
 
-pub use link::InvalidUrl;
+pub use dialer::InvalidUrl;
+pub use inspection::Unfit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,12 +54,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::commands::{Commands, NoReply, Script};
+use self::commit::Committer;
+use self::dialer::Dialer;
 use self::feed::Feed;
+use self::inspection::Inspector;
 use self::keys::Keys;
-use self::link::Dialer;
 use self::probe::Probe;
 use super::Unavailable;
-use crate::config::{self, Secret};
+use crate::config::{self, Durability};
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
 use crate::telemetry::Metrics;
@@ -61,8 +69,12 @@ use crate::telemetry::Metrics;
 /// The broker in a Redis server.
 #[derive(Debug)]
 pub struct Redis {
+    dialer: Dialer,
     keys: Arc<Keys>,
     commands: Commands,
+    /// What publishes go through when more than the server's reply is waited for.
+    committer: Option<Committer>,
+    durability: Arc<str>,
     feed: Feed,
     probe: Arc<Probe>,
     scripts: Scripts,
@@ -84,21 +96,32 @@ struct Scripts {
 }
 
 impl Redis {
-    /// A broker at `url` that is not connected yet.
+    /// A broker that is not connected yet.
     ///
     /// # Errors
-    /// [`InvalidUrl`] when the client cannot use `url`, which the configuration has checked.
-    pub fn new(url: &Secret, config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        let dialer = Dialer::new(url)?;
+    /// [`InvalidUrl`] when the client cannot use the URL, which the configuration has checked.
+    pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
+        let dialer = Dialer::new(&config.url.value, config.ca.as_deref())?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let node = Uuid::now_v7();
         let probe = Arc::new(Probe::new(keys.probe(node)));
+        let scripts = Scripts::new();
+        let inspector = Arc::new(Inspector::new(config, &keys, scripts.texts()));
+        let committer = (config.durability != Durability::Primary).then(|| {
+            // What is waited for may take as long as a publish, and is answered then.
+            let timeout = config.timeout * 2;
+            let commands = Commands::new("publish", dialer.clone(), Arc::clone(&inspector), timeout);
+            Committer::new(commands, keys.committed(node))
+        });
         Ok(Self {
-            commands: Commands::new(dialer.clone(), config.timeout),
-            feed: Feed::new(dialer, Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
+            commands: Commands::new("command", dialer.clone(), inspector, config.timeout),
+            committer,
+            durability: config.durability.to_string().into(),
+            feed: Feed::new(dialer.clone(), Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
+            dialer,
             keys,
             probe,
-            scripts: Scripts::new(),
+            scripts,
             in_flight: Semaphore::new(config.max_in_flight),
             timeout: config.timeout,
             idempotency_ttl: config.idempotency_ttl,
@@ -108,12 +131,29 @@ impl Redis {
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
         self.commands.count_in(metrics);
+        if let Some(committer) = &self.committer {
+            committer.count_in(metrics);
+        }
         self.feed.count_in(metrics);
+    }
+
+    /// Looks at the server, if it can be reached now.
+    ///
+    /// # Errors
+    /// Why it can never be used.
+    pub(super) async fn check(&self) -> Result<(), Unfit> {
+        self.commands.check().await
     }
 
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let connections = async {
-            tokio::join!(self.commands.run(), self.feed.run(), self.probe.run(&self.commands, &self.feed));
+            let probes = self.probe.run(&self.commands, &self.feed);
+            let commits = async {
+                if let Some(committer) = &self.committer {
+                    committer.run(&self.scripts.publish).await;
+                }
+            };
+            tokio::join!(self.dialer.watch(), self.commands.run(), commits, self.feed.run(), probes);
         };
         shutdown.run_until_cancelled(Box::pin(connections)).await;
     }
@@ -129,8 +169,14 @@ impl Redis {
         self.feed.unsubscribe(channel);
     }
 
+    /// What a publish that succeeded has reached.
+    pub(super) fn durability(&self) -> &Arc<str> {
+        &self.durability
+    }
+
     pub(super) fn readiness(&self) -> Result<(), String> {
         self.commands.state()?;
+        self.committer.as_ref().map_or(Ok(()), Committer::state)?;
         self.feed.state()?;
         self.probe.state()
     }
@@ -157,6 +203,12 @@ impl Scripts {
             announce: Script::new(text!("clock.lua", "announce.lua")),
             listeners: Script::read_only(text!("clock.lua", "listeners.lua")),
         }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [&self.publish, &self.open, &self.resume, &self.bucket, &self.announce, &self.listeners]
+            .into_iter()
+            .map(Script::text)
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::commands::NoReply;
+use super::commit::Reply;
 use super::envelope::{encode, read_lane};
 use super::keys::{hex, lane_code};
 use super::{Redis, read_reply};
@@ -60,9 +61,8 @@ impl Redis {
         for outgoing in &batch.messages {
             calls.add_command(self.publish_call(batch, outgoing));
         }
-        let exchange = self.commands.run_script(&self.scripts.publish, &calls);
-        match timeout_at(deadline, exchange).await {
-            Ok(Ok(replies)) => {
+        match self.call_publish(calls, deadline).await {
+            Ok(replies) => {
                 // Without a reply of its own a message is not known to be stored.
                 let replies = replies.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
                 let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| {
@@ -70,8 +70,19 @@ impl Redis {
                 });
                 conclude(outcomes.collect(), self.timeout)
             }
-            Ok(Err(NoReply::NotConnected(why))) => Err(PublishFailed::NotAccepted(why)),
-            Ok(Err(NoReply::Unanswered(_))) | Err(_) => Err(PublishFailed::UnknownOutcome(self.timeout)),
+            Err(NoReply::NotConnected(why)) => Err(PublishFailed::NotAccepted(why)),
+            Err(NoReply::Unanswered(_)) => Err(PublishFailed::UnknownOutcome(self.timeout)),
+        }
+    }
+
+    /// Makes the calls on the connection that they belong on.
+    async fn call_publish(&self, calls: Pipeline, deadline: Instant) -> Result<Vec<Reply>, NoReply> {
+        if let Some(committer) = &self.committer {
+            return committer.commit(calls, deadline).await;
+        }
+        match timeout_at(deadline, self.commands.run_script(&self.scripts.publish, &calls)).await {
+            Ok(replies) => Ok(replies?.into_iter().map(|value| Reply { value, sealed: true }).collect()),
+            Err(elapsed) => Err(NoReply::Unanswered(elapsed.to_string())),
         }
     }
 
@@ -105,9 +116,11 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 2)
 }
 
-fn outcome(channel: &ChannelName, reply: Value) -> Result<Published, Failure> {
-    let error = match read_reply(reply).and_then(|reply| read_stored(channel, reply)) {
-        Ok(published) => return Ok(published),
+fn outcome(channel: &ChannelName, Reply { value, sealed }: Reply) -> Result<Published, Failure> {
+    let error = match read_reply(value).and_then(|reply| read_stored(channel, reply)) {
+        Ok(published) if sealed => return Ok(published),
+        // It is stored, but not as durably as whoever published it is promised.
+        Ok(_) => return Err(Failure::Unknown),
         Err(error) => error,
     };
     match error.code() {

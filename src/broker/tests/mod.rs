@@ -2,7 +2,10 @@
 
 mod bucket;
 mod contract;
+mod durability;
 mod idempotency;
+mod inspection;
+mod login;
 mod memory;
 mod presence;
 mod proxy;
@@ -94,9 +97,11 @@ impl Heard {
 fn config(url: &str) -> config::Broker {
     config::Broker {
         url: At::new(url.parse().unwrap(), Span::default()),
+        ca: None,
         prefix: "test".to_owned(),
         timeout: Duration::from_secs(1),
         max_in_flight: 1_024,
+        durability: config::Durability::Primary,
         idempotency_ttl: Duration::from_secs(60),
         max_channels: 1_000,
     }

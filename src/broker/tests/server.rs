@@ -41,6 +41,21 @@ impl Server {
         self.process.wait().unwrap();
     }
 
+    /// Stops the process: its connections stand, and it answers nothing.
+    pub(super) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(super) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
     /// Starts it again where it was.
     pub(super) async fn restart(&mut self) {
         self.process = spawn(self.port, &self.directory, &self.arguments);

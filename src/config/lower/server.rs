@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::files::named_file;
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Broker, BrokerUrl, Diagnostic, Paths, Secret, Server};
+use crate::config::{At, Broker, BrokerUrl, Diagnostic, Durability, Paths, Secret, Server};
 use crate::notification::Name;
 
 const MS: Duration = Duration::from_millis(1);
@@ -58,12 +59,23 @@ pub(super) fn broker(table: &mut Table<'_>) -> Broker {
     if let Some(url) = table.optional("url").and_then(url) {
         broker.url = url;
     }
+    broker.ca = table.optional("ca_file").and_then(authorities);
     let prefix = |item: Item<'_>| item.declared_name().map(|name| name.map(|name: Name| name.to_string()));
     table.set("prefix", &mut broker.prefix, prefix);
     table.set("timeout", &mut broker.timeout, |item| item.duration(10 * MS..=MINUTE));
     table.set("max_in_flight", &mut broker.max_in_flight, |item| item.number(1..=1_000_000));
+    let durability = table.optional("durability");
+    if let Some(level) = durability.and_then(|item| item.parsed(str::parse)) {
+        broker.durability = level.value;
+    }
     table.set("idempotency_ttl", &mut broker.idempotency_ttl, |item| item.duration(SECOND..=MONTH));
     table.set("max_channels", &mut broker.max_channels, |item| item.number(1..=100_000_000));
+    if let (Some(item), BrokerUrl::Memory, Durability::Replica(_) | Durability::Fsync) =
+        (durability, &broker.url.value, broker.durability)
+    {
+        let message = "`durability` takes a broker in Redis, and `url` is `memory:`";
+        item.cx.report(Diagnostic::error(item.span, message).help("leave it out, or set `url`"));
+    }
     broker
 }
 
@@ -96,15 +108,27 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
         Ok(url) => Some(At::new(url, item.span)),
         Err(error) => {
             let finding = Diagnostic::error(item.span, format!("`url` {error}"));
-            item.cx.report(finding.help("such as `redis://host:6379/0`, or `rediss://host:6379` for TLS"));
+            let help = "such as `redis://host:6379/0`, `rediss://host:6379` for TLS, `redis+sentinel://a,b,c/primary`";
+            item.cx.report(finding.help(help));
             None
         }
     }
+}
+
+/// The certificates of authorities, in PEM.
+fn authorities(item: Item<'_>) -> Option<String> {
+    let text = named_file(item)?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        item.fault("names a file without a certificate in PEM".to_owned());
+        return None;
+    }
+    Some(text)
 }
 
 /// Whether there is something between a colon and the last `@` of the authority, or in the query that takes one.
 fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    user.split_once(':').is_some_and(|(_, password)| !password.is_empty()) || url.contains("pass=")
+    user.split_once(':').is_some_and(|(_, password)| !password.is_empty())
+        || ["pass=", "sentinel_password="].iter().any(|parameter| url.contains(parameter))
 }

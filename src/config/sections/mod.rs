@@ -11,4 +11,4 @@ pub use rules::{
     Action, Condition, DailyRange, Expectation, Fault, Invariant, InvariantClaim, OnError, Operator, Plugin, Rule,
     Test, Then, Weekday, Window,
 };
-pub use server::{Broker, Paths, Server};
+pub use server::{Broker, Durability, Paths, Server};

@@ -1,7 +1,10 @@
 //! `[paths]`, `[server]` and `[broker]`.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::{At, BrokerUrl};
@@ -48,17 +51,55 @@ pub struct Server {
     pub ring_bytes: usize,
 }
 
+/// `broker.durability`: where a notification must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// `primary`: in the Redis server that it was sent to.
+    Primary,
+    /// `replica:N`: in so many replicas of it as well.
+    Replica(NonZeroU8),
+    /// `fsync`: on the disk of the server that it was sent to.
+    Fsync,
+}
+
+impl FromStr for Durability {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("replica:").map(str::parse)) {
+            ("primary", _) => Ok(Self::Primary),
+            ("fsync", _) => Ok(Self::Fsync),
+            (_, Some(Ok(count))) => Ok(Self::Replica(count)),
+            _ => Err("is none of `primary`, `replica:1` to `replica:255`, and `fsync`"),
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("primary"),
+            Self::Replica(count) => write!(f, "replica:{count}"),
+            Self::Fsync => f.write_str("fsync"),
+        }
+    }
+}
+
 /// `[broker]`: restart only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Default `memory:`.
     pub url: At<BrokerUrl>,
+    /// The certificates, in PEM, of the authorities that certify the servers of a `rediss` URL. Default: public ones.
+    pub ca: Option<String>,
     /// What every key in Redis starts with. Default `fanfare`.
     pub prefix: String,
     /// How long a publish may wait for the broker. Default 1 s.
     pub timeout: Duration,
     /// Most publishes waiting for the broker. Default 1 024.
     pub max_in_flight: usize,
+    /// Where a notification must be before its producer is told that it was accepted. Default `primary`.
+    pub durability: Durability,
     /// How long an idempotency key is remembered. Default 24 h.
     pub idempotency_ttl: Duration,
     /// Most channels that the memory broker keeps. Default 100 000.

@@ -11,6 +11,7 @@ mod proxy;
 mod redis;
 mod scenario;
 mod seeds;
+mod sentinel;
 mod server;
 mod sse;
 
@@ -25,6 +26,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use redis::Redis;
 pub(crate) use scenario::{Scenario, token};
 pub(crate) use seeds::{are_usual, for_each_seed};
+pub(crate) use sentinel::Guarded;
 pub(crate) use server::TestServer;
 pub(crate) use sse::{Event, Frame, take_frame};
 

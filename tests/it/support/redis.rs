@@ -65,7 +65,7 @@ impl Redis {
         self.try_run(command).await.unwrap()
     }
 
-    async fn try_run(&self, command: &str) -> redis::RedisResult<Value> {
+    pub(crate) async fn try_run(&self, command: &str) -> redis::RedisResult<Value> {
         self.try_words(&command.split(' ').collect::<Vec<_>>()).await
     }
 
