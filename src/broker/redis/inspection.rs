@@ -24,7 +24,7 @@ end
 return denied";
 /// What is called outside the scripts: without a key, on a key, and on a pub/sub channel.
 const BARE_CALLS: &[&str] = &["INFO", "TIME", "UNSUBSCRIBE"];
-const KEY_CALLS: &[&str] = &["HMGET", "SET", "XLEN"];
+const KEY_CALLS: &[&str] = &["GET", "LLEN", "SET"];
 const PUBSUB_CALLS: &[&str] = &["PUBLISH", "SUBSCRIBE"];
 const SCRIPT_CALLS: &[&str] = &["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
