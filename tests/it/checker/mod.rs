@@ -114,8 +114,8 @@ pub(crate) fn payload(content: &(impl Hash + ?Sized)) -> u64 {
 /// Everything that is wrong with a run.
 pub(crate) fn check(run: &Run) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let issued = Issued::new(&run.published, &mut violations);
-    let mut streams: HashMap<(usize, &str, Lane), Stream> = HashMap::new();
+    let issued = Issued::new(run, &mut violations);
+    let mut streams: HashMap<(usize, &str, Lane), Stream<'_>> = HashMap::new();
     let mut agreed: HashMap<(&str, Lane, Position), u64> = HashMap::new();
     let mut copies: HashMap<(&str, Lane, u64), Position> = HashMap::new();
     for heard in &run.heard {
@@ -124,15 +124,16 @@ pub(crate) fn check(run: &Run) -> Vec<Violation> {
         }
         if let Kind::Live { payload } = heard.kind {
             violations.extend(issued.judge(heard, payload));
-            let first = *agreed.entry((&heard.channel, heard.lane, heard.position)).or_insert(payload);
+            let stored_as = run.fates.stored_as(&heard.channel, heard.lane, heard.position);
+            let first = *agreed.entry((&heard.channel, heard.lane, stored_as)).or_insert(payload);
             if first != payload {
                 violations.push(Violation::heard(Rule::Disagreement, heard, "others heard something else there"));
             }
-            let copy = copies.entry((&heard.channel, heard.lane, payload)).or_insert(heard.position);
+            let copy = copies.entry((&heard.channel, heard.lane, payload)).or_insert(stored_as);
             let is_undone = |at| run.fates.undone(&heard.channel, heard.lane, at) == Some(true);
-            if *copy != heard.position && is_undone(*copy) {
-                *copy = heard.position;
-            } else if *copy != heard.position && !is_undone(heard.position) {
+            if *copy != stored_as && is_undone(*copy) {
+                *copy = stored_as;
+            } else if *copy != stored_as && !is_undone(stored_as) {
                 violations.push(Violation::heard(Rule::Doubled, heard, format!("it is at {copy} as well")));
             }
         }

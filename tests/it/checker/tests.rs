@@ -245,7 +245,7 @@ fn what_is_undone_must_be_told_to_who_had_it_and_to_nobody_else() {
     let [old, new] = [1, 2].map(fanfare::stream::Epoch::from_bits);
     let judge = |from: u64, kind, to: u64| {
         let mut run = Run { epochs: Epochs::Continue, grants: sound(3).grants, ..Run::default() };
-        run.fates.note(&first.channel, old, [3, 3]);
+        run.fates.note(&first.channel, new, &[(old, [3, 3])]);
         let heard = |epoch, seq, kind| Heard { position: Position::new(epoch, seq), kind, ..first.clone() };
         run.heard = vec![heard(old, from, Kind::Opened), heard(new, to, kind)];
         rules(&run)
@@ -271,6 +271,20 @@ fn a_repeat_that_was_stored_twice_is_doubled_unless_the_first_is_undone() {
     let epoch = other.position.epoch;
     run.heard.push(other);
     assert_eq!(rules(&run), [Rule::Doubled]);
-    run.fates.note(&channel, epoch, [500, 500]);
+    run.fates.note_gone(&channel, epoch);
     assert_eq!(rules(&run), []);
+}
+
+#[test]
+fn a_record_has_one_place_whatever_epoch_it_is_read_in() {
+    let mut run = sound(5);
+    run.epochs = Epochs::Continue;
+    let renamed = run.heard.iter().position(is_live).unwrap();
+    let one = run.heard[renamed].clone();
+    let other = fanfare::stream::Epoch::from_bits(77);
+    run.heard.push(Heard { connection: 999, position: Position::new(other, one.position.seq), ..one.clone() });
+    assert!(!rules(&run).is_empty());
+    let last = one.position.seq;
+    run.fates.note(&one.channel, other, &[(one.position.epoch, [last, last])]);
+    assert_eq!(rules(&run).iter().filter(|rule| **rule != Rule::Lost).count(), 0);
 }
