@@ -88,6 +88,10 @@ impl Fault {
         }
     }
 
+    pub(super) fn undoes_nothing(self) -> bool {
+        Self::LOSSLESS.contains(&self)
+    }
+
     /// Whether Redis is another process afterwards, which nodes find by trying again.
     pub(super) fn restarts(self) -> bool {
         matches!(self, Self::Crash | Self::TornLog | Self::NoPersistence | Self::Rollback)
@@ -120,8 +124,8 @@ impl Fault {
             Self::ForgetScripts => drop(world.redis.run("SCRIPT FLUSH").await),
             Self::Delay => during(world, time, Order::Pass(Duration::from_millis(rng.random_range(10..80)))).await,
             Self::BlackHole => during(world, time, Order::Hold).await,
-            Self::Reset => once(world, Order::Reset, rng),
-            Self::HalfClose => once(world, Order::HalfClose, rng),
+            Self::Reset => once(world, Order::Reset, rng).await,
+            Self::HalfClose => once(world, Order::HalfClose, rng).await,
             Self::DeafFeed => deafen(world, rng.random_range(0..2)).await,
             Self::Overflow => overflow(world, rng.random_range(0..2)).await,
             Self::Flush => drop(world.redis.run("FLUSHALL").await),
@@ -158,12 +162,18 @@ async fn during(world: &World, time: Duration, order: Order) {
     }
 }
 
-/// To what stands on one path or on both.
-fn once(world: &World, order: Order, rng: &mut StdRng) {
-    let paths: &[Path] = [&[Path::Commands][..], &[Path::Feed], &[Path::Commands, Path::Feed]][rng.random_range(0..3)];
+/// To the commands that stand, or to both paths, while answers are under way: what they tell is then unknown.
+async fn once(world: &World, order: Order, rng: &mut StdRng) {
+    let paths: &[Path] =
+        [&[Path::Commands][..], &[Path::Commands], &[Path::Commands, Path::Feed]][rng.random_range(0..3)];
+    let slow = |time| world.proxies.iter().for_each(|proxy| proxy.set(Path::Commands, Order::Pass(time)));
+    slow(Duration::from_millis(40));
+    tokio::time::sleep(Duration::from_millis(400)).await;
     for path in paths {
         world.proxies.iter().for_each(|proxy| proxy.tell(*path, order));
     }
+    // Connections that have ended take no further orders.
+    slow(Duration::ZERO);
 }
 
 /// Until the node says that it hears nothing.

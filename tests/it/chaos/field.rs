@@ -15,6 +15,8 @@ use crate::support::{TestServer, alert, content, order, with};
 
 /// Those whose channels the readers listen to.
 pub(super) const USERS: [&str; 4] = ["c1", "c2", "c3", "c4"];
+/// One to whom nothing is published but what is lost on the way if it can be: nothing that follows shows the hole.
+pub(super) const QUIET: &str = "quiet";
 /// Where a stream ends.
 pub(super) type Tops = HashMap<(String, Lane), Position>;
 
@@ -29,6 +31,8 @@ pub(super) struct Field {
     pub(super) accepted: AtomicUsize,
     pub(super) failed: AtomicUsize,
     pub(super) unknown: AtomicUsize,
+    /// Accepted after a try of which nobody knew.
+    pub(super) repeated: AtomicUsize,
     /// The longest that a publish waited for its answer, in milliseconds.
     pub(super) slowest: AtomicUsize,
     /// Readers that have connected.
@@ -65,6 +69,7 @@ impl Field {
             accepted: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             unknown: AtomicUsize::new(0),
+            repeated: AtomicUsize::new(0),
             slowest: AtomicUsize::new(0),
             seated: AtomicUsize::new(0),
             beacons: Mutex::default(),
@@ -128,6 +133,7 @@ impl Field {
     pub(super) fn beacon(&self, user: &str, lane: Lane) -> Draft {
         let number = format!("beacon-{}", self.beacon_number.fetch_add(1, Ordering::Relaxed));
         let draft = match lane {
+            _ if user == QUIET => to_user(user, &number, "low"),
             Lane::Express => to_operators(user, &number),
             Lane::Normal => to_team(user, &number, "low"),
         };

@@ -31,6 +31,7 @@ async fn publish(field: &Field, rng: &mut StdRng, draft: &Draft, tries: usize) {
         match field.publish(rng.random_range(0..2), draft).await {
             Try::Accepted => {
                 if unknown {
+                    field.repeated.fetch_add(1, Ordering::Relaxed);
                     // An earlier try may have been heard where a fault has undone it since.
                     field.note_all(draft, Outcome::Unknown);
                 }

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::field::{Field, Tops, USERS};
+use super::field::{Field, QUIET, Tops, USERS};
 use crate::checker::{Heard, Kind};
 use crate::support::{Begin, DEADLINE, Ear, Event, Subscriber};
 
@@ -41,11 +41,20 @@ pub(super) struct Reader {
     log: Log,
 }
 
-/// The channels that a reader listens to: its user's, and for some the team's or the operators' as well.
+/// The channels that a reader listens to: its user's, and for some the team's or the operators' as well. The first two
+/// are those of the quiet user.
 pub(super) fn channels_of(reader: usize) -> Vec<String> {
+    if is_quiet(reader) {
+        return vec![format!("user.{QUIET}")];
+    }
     let user = format!("user.{}", USERS[reader % USERS.len()]);
     let more: &[&str] = [&[][..], &[], &["team.t2"], &["ops.all", "team.t2"]][reader / USERS.len() % 4];
     more.iter().map(ToString::to_string).chain([user]).collect()
+}
+
+/// Those stay at one node each, so that what it has missed is not made good by the other.
+fn is_quiet(reader: usize) -> bool {
+    reader < 2
 }
 
 impl Reader {
@@ -56,7 +65,7 @@ impl Reader {
         Self {
             field: Arc::clone(field),
             number,
-            user: USERS[number % USERS.len()],
+            user: if is_quiet(number) { QUIET } else { USERS[number % USERS.len()] },
             rng: StdRng::seed_from_u64(field.seed * 1_000 + 500 + number as u64),
             connections: 0,
             cursor: None,
@@ -75,7 +84,8 @@ impl Reader {
                 tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..200))).await;
                 continue;
             };
-            let until = Instant::now() + Duration::from_millis(self.rng.random_range(100..6_000));
+            let millis = if is_quiet(self.number) { 3_600_000 } else { self.rng.random_range(100..6_000) };
+            let until = Instant::now() + Duration::from_millis(millis);
             let stands = self.listen_until(&mut stream, &mut ear, until).await;
             if stands {
                 *self.log.faults.entry("cut").or_default() += 1;
@@ -119,7 +129,8 @@ impl Reader {
     /// Connects where it was cut; none when the server cannot serve it now.
     async fn connect(&mut self) -> Option<(Subscriber, Ear)> {
         let begin = self.begin();
-        let node = &self.field.nodes[self.rng.random_range(0..2)];
+        let node = if is_quiet(self.number) { self.number } else { self.rng.random_range(0..2) };
+        let node = &self.field.nodes[node];
         let channels: Vec<&str> = self.log.channels.iter().map(String::as_str).collect();
         let token = node.token_with(json!({ "sub": self.user, "teams": ["t2"], "roles": ["operator"] }));
         let listen = node.listen(&channels).token(&token);

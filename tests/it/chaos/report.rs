@@ -28,6 +28,8 @@ pub(super) struct Report {
     accepted: usize,
     failed: usize,
     unknown: usize,
+    /// Accepted after a try of which nobody knew.
+    pub(super) repeated: usize,
     /// Accepted, by channel, and undone by a fault.
     pub(super) undone: usize,
     /// Numbers that gaps told of, and resets.
@@ -50,6 +52,7 @@ impl Report {
             accepted: count(&field.accepted),
             failed: count(&field.failed),
             unknown: count(&field.unknown),
+            repeated: count(&field.repeated),
             slowest: count(&field.slowest),
             deaf: world.deaf,
             closed,
@@ -85,6 +88,7 @@ impl Report {
         self.accepted += other.accepted;
         self.failed += other.failed;
         self.unknown += other.unknown;
+        self.repeated += other.repeated;
         self.undone += other.undone;
         self.gaps += other.gaps;
         self.resets += other.resets;
@@ -127,6 +131,7 @@ impl fmt::Display for Report {
             ("accepted", self.accepted),
             ("failed", self.failed),
             ("unknown", self.unknown),
+            ("repeated", self.repeated),
             ("delivered", self.tally.delivered),
             ("resumed", self.tally.resumed),
             ("undone by faults", self.undone),
@@ -139,7 +144,7 @@ impl fmt::Display for Report {
             ("other violations", 0),
             ("streams ended", self.closed.len()),
         ];
-        let named: usize = lines[8..12].iter().map(|(_, count)| count).sum();
+        let named: usize = lines[9..13].iter().map(|(_, count)| count).sum();
         for (name, count) in lines {
             let count = if name == "other violations" { self.violations.len() - named } else { count };
             writeln!(f, "{name:16} {count:>9}")?;

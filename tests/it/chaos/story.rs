@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::field::{Draft, Field, USERS};
+use super::field::{Draft, Field, QUIET, USERS};
 use super::producer::produce;
 use super::reader::{Log, Reader, channels_of};
 use super::report::{Recovery, Report};
@@ -48,14 +48,20 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
     for fault in faults {
         traffic(&field, bounds.messages / faults.len() / 2).await;
         world.note_fates().await;
-        let healed = fault.strike(&mut world, &mut rng).await;
+        let quiet = field.beacon(QUIET, Lane::Normal);
+        let (healed, ()) = tokio::join!(fault.strike(&mut world, &mut rng), publish_meanwhile(&field, &quiet));
         let recovery = recover(&field, *fault, healed, bounds.readers).await;
+        if fault.undoes_nothing() {
+            await_beacon(&field, *fault, &quiet, bounds.readers).await;
+        }
         world.note_fates().await;
         traffic(&field, bounds.messages / faults.len() / 2).await;
         recoveries.push(recovery);
     }
     field.stop_producers();
     within_deadline("producers end", producers.join_all()).await;
+    // Its epoch ends only when something follows what may be undone.
+    field.insist(0, &field.beacon(QUIET, Lane::Normal)).await;
     world.note_fates().await;
     field.close(world.tops().await);
     let logs = readers.join_all().await;
@@ -95,20 +101,30 @@ async fn recover(field: &Field, fault: Fault, healed: Instant, readers: usize) -
             beacons.push(beacon);
         }
     }
-    let start = Instant::now();
     for beacon in &beacons {
-        let listeners = listeners(beacon, readers);
-        loop {
-            let lacking = field.lacking(beacon, &listeners);
-            if lacking.is_empty() {
-                break;
-            }
-            let told = format!("after `{}` readers {lacking:?} do not hear `{}`", fault.name(), beacon.key);
-            assert!(start.elapsed() < 3 * PATIENCE, "{told}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        await_beacon(field, fault, beacon, readers).await;
     }
     Recovery { fault, publishing, arriving: healed.elapsed() }
+}
+
+/// Publishes while a fault lasts.
+async fn publish_meanwhile(field: &Field, draft: &Draft) {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    field.insist(0, draft).await;
+}
+
+/// Waits until all who listen have heard it.
+async fn await_beacon(field: &Field, fault: Fault, beacon: &Draft, readers: usize) {
+    let (start, listeners) = (Instant::now(), listeners(beacon, readers));
+    loop {
+        let lacking = field.lacking(beacon, &listeners);
+        if lacking.is_empty() {
+            return;
+        }
+        let told = format!("after `{}` readers {lacking:?} do not hear `{}`", fault.name(), beacon.key);
+        assert!(start.elapsed() < 3 * PATIENCE, "{told}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 fn listeners(beacon: &Draft, readers: usize) -> Vec<usize> {

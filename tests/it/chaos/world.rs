@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fanfare::stream::{Epoch, Lane, Position};
 
-use super::field::{Field, Tops, USERS};
+use super::field::{Field, QUIET, Tops, USERS};
 use crate::checker::Fates;
 use crate::support::{Proxy, Redis, Scenario, TestServer, eventually};
 
@@ -103,7 +103,7 @@ impl World {
 /// Every channel that is published to.
 pub(super) fn channels() -> Vec<Arc<str>> {
     let users = USERS.iter().map(|user| format!("user.{user}").into());
-    users.chain(["team.t2".into(), "ops.all".into()]).collect()
+    users.chain([format!("user.{QUIET}").into(), "team.t2".into(), "ops.all".into()]).collect()
 }
 
 pub(super) async fn is_ready(node: &TestServer) -> bool {

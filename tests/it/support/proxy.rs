@@ -111,7 +111,14 @@ impl Proxy {
     pub(crate) fn tell(&self, path: Path, order: Order) {
         let wires = self.net.wires.lock();
         for wire in wires.iter().filter(|wire| wire.path() == path) {
-            wire.order.send_replace(order);
+            // What has ended stays so.
+            wire.order.send_if_modified(|now| {
+                let stands = !now.ends();
+                if stands {
+                    *now = order;
+                }
+                stands
+            });
         }
     }
 
