@@ -134,7 +134,7 @@ pub(crate) fn check(run: &Run) -> Vec<Violation> {
             if *copy != stored_as && is_undone(*copy) {
                 *copy = stored_as;
             } else if *copy != stored_as && !is_undone(stored_as) {
-                violations.push(Violation::heard(Rule::Doubled, heard, format!("it is at {copy} as well")));
+                violations.push(Violation::heard(Rule::Copied, heard, format!("it is at {copy} as well")));
             }
         }
         let stream = (heard.connection, &*heard.channel, heard.lane);

@@ -270,7 +270,7 @@ fn a_repeat_that_was_stored_twice_is_doubled_unless_the_first_is_undone() {
     run.published.push(Published { channel: Arc::clone(&channel), lane, payload, outcome });
     let epoch = other.position.epoch;
     run.heard.push(other);
-    assert_eq!(rules(&run), [Rule::Doubled]);
+    assert_eq!(rules(&run), [Rule::Copied]);
     run.fates.note_gone(&channel, epoch);
     assert_eq!(rules(&run), []);
 }
