@@ -7,6 +7,7 @@ mod architecture;
 mod auth;
 mod bench;
 mod browser;
+mod chaos;
 mod checker;
 mod cli;
 mod cluster;

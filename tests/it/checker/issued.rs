@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use fanfare::stream::{Lane, Position};
 
-use super::{Heard, Outcome, Published, Rule, Violation};
+use super::{Fates, Heard, Outcome, Published, Rule, Run, Violation};
 
 type StreamName<'a> = (&'a str, Lane);
 
 /// The publishes of a run.
 pub(super) struct Issued<'a> {
+    fates: &'a Fates,
     at: HashMap<(StreamName<'a>, Position), u64>,
     /// Those without a known position, by what they carry.
     unknown: HashSet<(StreamName<'a>, u64)>,
@@ -19,15 +20,16 @@ pub(super) struct Issued<'a> {
 }
 
 impl<'a> Issued<'a> {
-    pub(super) fn new(published: &'a [Published], violations: &mut Vec<Violation>) -> Self {
-        let mut issued =
-            Self { at: HashMap::new(), unknown: HashSet::new(), failed: HashSet::new(), channels: HashMap::new() };
-        for Published { channel, lane, payload, outcome } in published {
+    pub(super) fn new(run: &'a Run, violations: &mut Vec<Violation>) -> Self {
+        let fates = &run.fates;
+        let (at, unknown, failed, channels) = Default::default();
+        let mut issued = Self { fates, at, unknown, failed, channels };
+        for Published { channel, lane, payload, outcome } in &run.published {
             let stream = (&**channel, *lane);
             issued.channels.entry(*payload).or_default().insert(channel);
             match outcome {
                 Outcome::Ok(position) => {
-                    if issued.at.insert((stream, *position), *payload).is_some() {
+                    if issued.at.insert((stream, fates.stored_as(channel, *lane, *position)), *payload).is_some() {
                         let what =
                             format!("`{channel}` {lane} at {position}: two publishes were told that they are it");
                         violations.push(Violation::new(Rule::IssuedTwice, what));
@@ -43,7 +45,7 @@ impl<'a> Issued<'a> {
     /// What is wrong with a notification that carries `payload`, as such.
     pub(super) fn judge(&self, heard: &Heard, payload: u64) -> Option<Violation> {
         let stream = (&*heard.channel, heard.lane);
-        let there = self.at.get(&(stream, heard.position));
+        let there = self.at.get(&(stream, self.fates.stored_as(&heard.channel, heard.lane, heard.position)));
         if there == Some(&payload) || (there.is_none() && self.unknown.contains(&(stream, payload))) {
             return None;
         }

@@ -3,8 +3,10 @@
 //!
 //! What is heard must have been published, unaltered, to that channel, by a publish that was not refused, and to
 //! somebody who may hear it; in order and without holes, but for those that a `gap`, `reset` or `lag` told of; at most
-//! once a connection; and the same for everybody. And a run in which nothing happened proves nothing.
+//! once a connection and under one number; and the same for everybody. What a broker has undone is told to whoever had
+//! come so far, and to nobody else. And a run in which nothing happened proves nothing.
 
+mod fates;
 mod generator;
 mod issued;
 mod stream;
@@ -12,6 +14,7 @@ mod tally;
 mod tests;
 mod violation;
 
+pub(crate) use fates::Fates;
 pub(crate) use tally::{Claims, Tally};
 pub(crate) use violation::{Rule, Violation};
 
@@ -36,6 +39,8 @@ pub(crate) struct Run {
     /// How often each kind of fault was injected.
     pub(crate) faults: BTreeMap<&'static str, usize>,
     pub(crate) epochs: Epochs,
+    /// How epochs ended, where a broker may undo what it had acknowledged.
+    pub(crate) fates: Fates,
 }
 
 /// What a broker promises when an epoch ends.
@@ -109,22 +114,31 @@ pub(crate) fn payload(content: &(impl Hash + ?Sized)) -> u64 {
 /// Everything that is wrong with a run.
 pub(crate) fn check(run: &Run) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let issued = Issued::new(&run.published, &mut violations);
-    let mut streams: HashMap<(usize, &str, Lane), Stream> = HashMap::new();
+    let issued = Issued::new(run, &mut violations);
+    let mut streams: HashMap<(usize, &str, Lane), Stream<'_>> = HashMap::new();
     let mut agreed: HashMap<(&str, Lane, Position), u64> = HashMap::new();
+    let mut copies: HashMap<(&str, Lane, u64), Position> = HashMap::new();
     for heard in &run.heard {
         if !run.grants.get(&*heard.principal).is_some_and(|channels| channels.contains(&*heard.channel)) {
             violations.push(Violation::heard(Rule::NotGranted, heard, format!("{} may not", heard.principal)));
         }
         if let Kind::Live { payload } = heard.kind {
             violations.extend(issued.judge(heard, payload));
-            let first = *agreed.entry((&heard.channel, heard.lane, heard.position)).or_insert(payload);
+            let stored_as = run.fates.stored_as(&heard.channel, heard.lane, heard.position);
+            let first = *agreed.entry((&heard.channel, heard.lane, stored_as)).or_insert(payload);
             if first != payload {
                 violations.push(Violation::heard(Rule::Disagreement, heard, "others heard something else there"));
             }
+            let copy = copies.entry((&heard.channel, heard.lane, payload)).or_insert(stored_as);
+            let is_undone = |at| run.fates.undone(&heard.channel, heard.lane, at) == Some(true);
+            if *copy != stored_as && is_undone(*copy) {
+                *copy = stored_as;
+            } else if *copy != stored_as && !is_undone(stored_as) {
+                violations.push(Violation::heard(Rule::Copied, heard, format!("it is at {copy} as well")));
+            }
         }
         let stream = (heard.connection, &*heard.channel, heard.lane);
-        let stream = streams.entry(stream).or_insert_with(|| Stream::new(run.epochs, heard));
+        let stream = streams.entry(stream).or_insert_with(|| Stream::new(run, heard));
         violations.extend(stream.hear(heard));
     }
     violations

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 
 use fanfare::stream::{Epoch, Position};
 
-use super::{Epochs, Heard, Kind, Rule, Violation};
+use super::{Epochs, Fates, Heard, Kind, Rule, Run, Violation};
 
 /// Where a reader stands, by what it heard and was told.
-pub(super) struct Stream {
+pub(super) struct Stream<'a> {
     epochs: Epochs,
+    fates: &'a Fates,
     at: Position,
     /// Skipped, as `lag` events since the last delivery said.
     skipped: u64,
@@ -27,9 +28,9 @@ enum Reach {
     AtMost,
 }
 
-impl Stream {
+impl<'a> Stream<'a> {
     /// A stream of which `first` is the first that is heard.
-    pub(super) fn new(epochs: Epochs, first: &Heard) -> Self {
+    pub(super) fn new(run: &'a Run, first: &Heard) -> Self {
         let before = match first.kind {
             Kind::Live { .. } => first.position.seq.saturating_sub(1),
             Kind::Gap { from, .. } => from.saturating_sub(1),
@@ -37,7 +38,8 @@ impl Stream {
             Kind::Opened | Kind::Resumed | Kind::Reset | Kind::Stands => first.position.seq,
         };
         let at = Position::new(first.position.epoch, before);
-        Self { epochs, at, skipped: 0, delivered: HashSet::new(), left: HashSet::new() }
+        let Run { epochs, fates, .. } = run;
+        Self { epochs: *epochs, fates, at, skipped: 0, delivered: HashSet::new(), left: HashSet::new() }
     }
 
     /// Takes the next that is heard, and says what is wrong with it. It counts as heard even so, so that one fault is
@@ -48,17 +50,17 @@ impl Stream {
             Kind::Opened | Kind::Resumed => None,
             Kind::Live { .. } => self.deliver(heard),
             Kind::Gap { from, to } => self.gap(heard, from, to),
-            Kind::Reset => self.reset(epoch),
+            Kind::Reset => self.reset(heard),
             Kind::Lag { skipped } => {
                 self.skipped += skipped;
-                let fault = self.reach(epoch, seq, Reach::AtMost);
+                let fault = self.reach(heard, seq, Reach::AtMost);
                 if fault.is_none() && epoch == self.at.epoch {
                     return None; // The next that is delivered shows whether as many are missing.
                 }
                 fault
             }
             Kind::Stands => {
-                let fault = self.reach(epoch, seq, Reach::AtMost);
+                let fault = self.reach(heard, seq, Reach::AtMost);
                 if fault.is_none() && epoch == self.at.epoch {
                     return None; // What was skipped may not be accounted for yet.
                 }
@@ -70,11 +72,11 @@ impl Stream {
     }
 
     fn deliver(&mut self, heard: &Heard) -> Option<(Rule, String)> {
-        let Position { epoch, seq } = heard.position;
+        let seq = heard.position.seq;
         if !self.delivered.insert(heard.position) {
             return Some((Rule::Doubled, "it was heard before".to_owned()));
         }
-        self.reach(epoch, seq.saturating_sub(1), Reach::Exactly)
+        self.reach(heard, seq.saturating_sub(1), Reach::Exactly)
     }
 
     fn gap(&self, heard: &Heard, from: u64, to: u64) -> Option<(Rule, String)> {
@@ -82,25 +84,43 @@ impl Stream {
         if seq > to || to < from {
             return Some((Rule::Lost, format!("it leads beyond {from} to {to}, which it tells of")));
         }
-        if epoch != self.at.epoch && self.epochs == Epochs::Continue {
+        if self.epochs == Epochs::Continue && (epoch != self.at.epoch || from <= self.at.seq) {
             // History forked: what is told of includes what was heard and is undone.
-            let skips = from > self.at.seq + 1 + self.skipped || seq + 1 < from;
-            return skips.then(|| (Rule::Lost, format!("the reader stood at {}", self.at)));
+            if from > self.at.seq + 1 + self.skipped || seq + 1 < from {
+                return Some((Rule::Lost, format!("the reader stood at {}", self.at)));
+            }
+            let undone = self.fates.undone(&heard.channel, heard.lane, self.at);
+            let stands = undone == Some(false) || (undone.is_none() && epoch == self.at.epoch);
+            return (from <= self.at.seq && stands)
+                .then(|| (Rule::Overstated, format!("the reader stood at {}, which stands", self.at)));
         }
         if epoch == self.at.epoch && (self.at.seq >= from || seq < to) {
             return Some((Rule::Overstated, format!("the reader stood at {}", self.at)));
         }
-        self.reach(epoch, from - 1, Reach::Exactly)
+        self.reach(heard, from - 1, Reach::Exactly)
     }
 
-    fn reset(&self, epoch: Epoch) -> Option<(Rule, String)> {
-        self.left.contains(&epoch).then(|| (Rule::Reordered, "that epoch was left before".to_owned()))
+    fn reset(&mut self, heard: &Heard) -> Option<(Rule, String)> {
+        if self.epochs == Epochs::Continue {
+            // The reader begins anew, also where what it had left is in force again.
+            self.left.clear();
+            self.delivered.clear();
+            let stands = self.fates.undone(&heard.channel, heard.lane, self.at) == Some(false);
+            return (stands && self.at.seq > 0)
+                .then(|| (Rule::Overstated, format!("the reader stood at {}, which stands", self.at)));
+        }
+        let left = self.left.contains(&heard.position.epoch);
+        left.then(|| (Rule::Reordered, "that epoch was left before".to_owned()))
     }
 
     /// Whether a reader that stands where this one does can have come to `seq` with what it was told.
-    fn reach(&self, epoch: Epoch, seq: u64, reach: Reach) -> Option<(Rule, String)> {
+    fn reach(&self, heard: &Heard, seq: u64, reach: Reach) -> Option<(Rule, String)> {
+        let epoch = heard.position.epoch;
         if self.left.contains(&epoch) {
             return Some((Rule::Reordered, "that epoch was left before".to_owned()));
+        }
+        if epoch != self.at.epoch && self.fates.must_be_told(heard, self.at) {
+            return Some((Rule::Lost, format!("the reader stood at {}, which is undone and was not told", self.at)));
         }
         if epoch != self.at.epoch && self.epochs == Epochs::End {
             return Some((Rule::Lost, format!("the reader stood at {}, whose end was not told", self.at)));

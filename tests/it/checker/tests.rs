@@ -1,10 +1,13 @@
 //! The checker on logs of which it is known what is wrong with them: whoever judges must be judged first.
 
+use std::sync::Arc;
+
+use fanfare::stream::Position;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::generator::sound;
-use super::{Claims, Epochs, Heard, Kind, Outcome, Rule, Run, Tally, assert_sound, check};
+use super::{Claims, Epochs, Heard, Kind, Outcome, Published, Rule, Run, Tally, assert_sound, check};
 
 /// Whether what follows in the stream tells that `index` is missing, as all but a reset does.
 fn is_missed(run: &Run, index: usize) -> bool {
@@ -233,4 +236,55 @@ fn an_epoch_that_goes_on_need_not_be_told_where_the_broker_says_so() {
     assert_eq!(rules(&run), [Rule::Lost, Rule::Reordered]);
     run.epochs = Epochs::End;
     assert_eq!(rules(&run), [Rule::Lost, Rule::Lost, Rule::Lost, Rule::Reordered]);
+}
+
+/// What finding 1 of others' failovers was: numbers that are given anew to whoever had come beyond them.
+#[test]
+fn what_is_undone_must_be_told_to_who_had_it_and_to_nobody_else() {
+    let first = sound(3).heard[0].clone();
+    let [old, new] = [1, 2].map(fanfare::stream::Epoch::from_bits);
+    let judge = |from: u64, kind, to: u64| {
+        let mut run = Run { epochs: Epochs::Continue, grants: sound(3).grants, ..Run::default() };
+        run.fates.note(&first.channel, new, &[(old, [3, 3])]);
+        let heard = |epoch, seq, kind| Heard { position: Position::new(epoch, seq), kind, ..first.clone() };
+        run.heard = vec![heard(old, from, Kind::Opened), heard(new, to, kind)];
+        rules(&run)
+    };
+    assert_eq!(judge(6, Kind::Stands, 6), [Rule::Lost]);
+    assert_eq!(judge(3, Kind::Stands, 3), []);
+    assert_eq!(judge(6, Kind::Gap { from: 4, to: 6 }, 3), []);
+    assert_eq!(judge(3, Kind::Gap { from: 3, to: 3 }, 2), [Rule::Overstated]);
+    assert_eq!(judge(6, Kind::Reset, 0), []);
+    assert_eq!(judge(2, Kind::Reset, 0), [Rule::Overstated]);
+}
+
+#[test]
+fn a_repeat_that_was_stored_twice_is_doubled_unless_the_first_is_undone() {
+    let mut run = sound(4);
+    let one = run.heard.iter().position(is_live).unwrap();
+    let mut other = run.heard[one].clone();
+    other.connection = 999;
+    other.position.seq += 1_000;
+    let Kind::Live { payload } = other.kind else { unreachable!() };
+    let (channel, lane, outcome) = (Arc::clone(&other.channel), other.lane, Outcome::Unknown);
+    run.published.push(Published { channel: Arc::clone(&channel), lane, payload, outcome });
+    let epoch = other.position.epoch;
+    run.heard.push(other);
+    assert_eq!(rules(&run), [Rule::Copied]);
+    run.fates.note_gone(&channel, epoch);
+    assert_eq!(rules(&run), []);
+}
+
+#[test]
+fn a_record_has_one_place_whatever_epoch_it_is_read_in() {
+    let mut run = sound(5);
+    run.epochs = Epochs::Continue;
+    let renamed = run.heard.iter().position(is_live).unwrap();
+    let one = run.heard[renamed].clone();
+    let other = fanfare::stream::Epoch::from_bits(77);
+    run.heard.push(Heard { connection: 999, position: Position::new(other, one.position.seq), ..one.clone() });
+    assert!(!rules(&run).is_empty());
+    let last = one.position.seq;
+    run.fates.note(&one.channel, other, &[(one.position.epoch, [last, last])]);
+    assert_eq!(rules(&run).iter().filter(|rule| **rule != Rule::Lost).count(), 0);
 }

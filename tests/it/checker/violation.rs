@@ -21,6 +21,8 @@ pub(crate) enum Rule {
     NotGranted,
     /// It was heard before on the same connection.
     Doubled,
+    /// It is stored under two numbers.
+    Copied,
     /// It comes after what follows it.
     Reordered,
     /// Something before it was neither heard nor told to be missing.

@@ -22,7 +22,7 @@ pub(crate) use http2::{Http2, Http2Stream};
 pub(crate) use listen::{Listen, Subscriber};
 pub(crate) use notifications::{alert, broadcast, mention, order, with};
 pub(crate) use program::{Program, fanfare, run_with_input};
-pub(crate) use proxy::Proxy;
+pub(crate) use proxy::{Order, Path, Proxy};
 pub(crate) use redis::Redis;
 pub(crate) use scenario::{Scenario, token};
 pub(crate) use seeds::{are_usual, for_each_seed};

@@ -1,6 +1,8 @@
 //! A real Redis server of a scenario's own, which can die and come back.
 
-use std::net::TcpListener;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -29,6 +31,10 @@ impl Redis {
         panic!("redis-server does not start");
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -45,6 +51,27 @@ impl Redis {
         assert!(self.answers().await, "redis-server does not come back");
     }
 
+    /// Takes away all that a server which is not running has kept.
+    pub(crate) fn wipe(&self) {
+        let _ = fs::remove_dir_all(self.folder.path().join("appendonlydir"));
+    }
+
+    /// Takes the end of its log away from a server that is not running, as a loss of power does.
+    pub(crate) fn truncate(&self, bytes: u64) {
+        let log = self.log();
+        let length = log.metadata().unwrap().len();
+        File::options().write(true).open(log).unwrap().set_len(length.saturating_sub(bytes)).unwrap();
+    }
+
+    /// The file that what is written now is appended to.
+    fn log(&self) -> PathBuf {
+        let files = fs::read_dir(self.folder.path().join("appendonlydir")).unwrap().map(|file| file.unwrap().path());
+        files
+            .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
+            .max_by_key(|path| path.metadata().unwrap().modified().unwrap())
+            .unwrap()
+    }
+
     /// Freezes the process: its connections stand, and it answers nothing.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
@@ -58,6 +85,15 @@ impl Redis {
     fn signal(&self, signal: &str) {
         let done = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
         assert!(done.success());
+    }
+
+    /// Ends subscribers that have more than `bytes` to take.
+    pub(crate) async fn limit_feeds(&self, bytes: usize) {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("client-output-buffer-limit").arg(format!("pubsub {bytes} 0 0"));
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        set.exec_async(&mut connection).await.unwrap();
     }
 
     /// Runs a command given as words.
@@ -119,7 +155,7 @@ impl Drop for Redis {
 fn spawn(port: u16, folder: &TempDir) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-        .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+        .args(["--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--dir"])
         .arg(folder.path())
         .stdout(Stdio::null())
         .spawn()

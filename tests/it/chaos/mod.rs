@@ -1,0 +1,139 @@
+//! Chaos: two nodes on a real Redis, behind proxies, that is killed, frozen, rolled back and cut off while producers
+//! publish and readers are cut and come back. A seed draws the faults; when they strike, the machine decides. The
+//! checker judges what was heard.
+//!
+//! Where faults undo nothing, nothing is lost, doubled or told to be missing. Where they do, whoever had it is told, and
+//! nobody else. After each, publishing works again, and something new reaches everybody.
+
+mod fault;
+mod field;
+mod producer;
+mod reader;
+mod report;
+mod story;
+mod world;
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use self::fault::Fault;
+use self::report::Report;
+use self::story::play;
+use crate::checker::Claims;
+use crate::support::{are_usual, for_each_seed};
+
+/// How soon something new reaches everybody after a fault. Tests allow three times as much, as a busy machine is no
+/// failure; that goes for all three.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon publishing works again once Redis is back.
+const RESTARTED: Duration = Duration::from_secs(2);
+/// How soon a node notices that it hears nothing.
+const DEAF: Duration = Duration::from_secs(10);
+/// Faults in one run of the long form: so few that what a reader can come back to is known.
+const ACT: usize = 6;
+
+/// How much happens in one run.
+struct Bounds {
+    readers: usize,
+    producers: usize,
+    /// That are accepted, at least.
+    messages: usize,
+    pace: Duration,
+}
+
+const SHORT: Bounds = Bounds { readers: 26, producers: 8, messages: 800, pace: Duration::from_millis(20) };
+
+#[test]
+fn chaos_that_undoes_nothing_loses_nothing() {
+    for_each_seed("chaos_that_undoes_nothing", 1, |seed| {
+        let report = run(seed, &mut Fault::LOSSLESS.to_vec(), &SHORT);
+        println!("{report}");
+        assert_lossless(&report);
+        assert_not_vacuous(&report, &Fault::LOSSLESS);
+        assert!(!are_usual() || report.repeated > 0, "no outcome was unknown\n{report}");
+    });
+}
+
+#[test]
+fn chaos_that_undoes_something_is_told_to_whoever_had_it() {
+    for_each_seed("chaos_that_undoes_something", 1, |seed| {
+        let report = run(seed, &mut Fault::LOSSY.to_vec(), &SHORT);
+        println!("{report}");
+        report.assert_sound();
+        assert_not_vacuous(&report, &Fault::LOSSY);
+        assert!(report.undone > 0 && report.gaps > 0 && report.resets > 0, "{report}");
+    });
+}
+
+/// As many faults as `tests/chaos` asks for, in runs of some each: by turns those that undo nothing, and all.
+#[test]
+#[ignore = "takes as long as it is told to: tests/chaos"]
+fn chaos_long() {
+    let asked = |name: &str, usually: usize| -> usize {
+        let told = std::env::var(format!("FANFARE_CHAOS_{name}"));
+        told.map_or(usually, |told| {
+            told.parse().unwrap_or_else(|_| panic!("FANFARE_CHAOS_{name} is no number: {told}"))
+        })
+    };
+    let (faults, messages) = (asked("FAULTS", 60), asked("MESSAGES", 100_000));
+    let (seed, readers) = (asked("SEED", 1) as u64, asked("SUBSCRIBERS", 200));
+    let acts = faults.div_ceil(ACT);
+    let bounds = Bounds { readers, producers: 16, messages: messages / acts, pace: Duration::ZERO };
+    let mut total = Report::default();
+    for (act, seed) in (seed..).take(acts).enumerate() {
+        let count = ACT.min(faults - act * ACT);
+        let mut dealt = deal(seed, count);
+        println!("seed {seed}; alone: tests/chaos --faults {count} --messages {} --seed {seed}", bounds.messages);
+        let report = run(seed, &mut dealt, &bounds);
+        println!("after {} of {faults} faults:\n{report}", act * ACT + count);
+        if undoes_nothing(seed) {
+            assert_lossless(&report);
+        }
+        total.add(report);
+    }
+    println!("all:\n{total}");
+    total.assert_sound();
+}
+
+/// The faults of one run of the long form, so that in many runs each kind strikes about as often. Only the seed decides,
+/// so that a run can be had alone.
+fn deal(seed: u64, count: usize) -> Vec<Fault> {
+    let turn = seed as usize / 2;
+    let from =
+        |kinds: &'static [Fault], each: usize| kinds.iter().copied().cycle().skip(turn * each % kinds.len()).take(each);
+    if undoes_nothing(seed) {
+        return from(&Fault::LOSSLESS, ACT).take(count).collect();
+    }
+    from(&Fault::LOSSY, ACT - 2).chain(from(&Fault::LOSSLESS, 2)).take(count).collect()
+}
+
+/// Whether a run of the long form has only such faults.
+fn undoes_nothing(seed: u64) -> bool {
+    seed % 2 == 1
+}
+
+fn run(seed: u64, faults: &mut [Fault], bounds: &Bounds) -> Report {
+    faults.shuffle(&mut StdRng::seed_from_u64(seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(play(seed, faults, bounds))
+}
+
+#[track_caller]
+fn assert_lossless(report: &Report) {
+    report.assert_sound();
+    let copied = report.violations.first();
+    assert!(copied.is_none(), "{report}\n{copied:?}");
+    assert_eq!((report.undone, report.gaps, report.resets), (0, 0, 0), "{report}");
+}
+
+#[track_caller]
+fn assert_not_vacuous(report: &Report, faults: &[Fault]) {
+    if are_usual() {
+        let faults: Vec<&str> = faults.iter().map(|fault| fault.name()).chain(["cut", "old_cursor"]).collect();
+        let vacuous = report.tally.check(&Claims { ok: 1_000, faults: &faults });
+        assert!(vacuous.is_empty(), "{vacuous:?}, of {:?}", report.tally);
+    }
+}

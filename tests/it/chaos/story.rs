@@ -1,0 +1,149 @@
+//! One run: readers and producers at work, fault after fault, and what all that came to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fanfare::stream::Lane;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::field::{Draft, Field, QUIET, USERS};
+use super::producer::produce;
+use super::reader::{Log, Reader, channels_of};
+use super::report::{Recovery, Report};
+use super::world::World;
+use super::{Bounds, PATIENCE, RESTARTED};
+use crate::checker::{Epochs, Run};
+use crate::support::{eventually, within_deadline};
+
+/// A run that is over.
+pub(super) struct Ended {
+    pub(super) run: Run,
+    pub(super) world: World,
+    /// Streams that the server ended.
+    pub(super) closed: Vec<String>,
+    pub(super) recoveries: Vec<Recovery>,
+}
+
+/// Plays the faults in their order.
+pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut world = World::build(seed, bounds.pace).await;
+    let field = Arc::clone(&world.field);
+    let mut readers = JoinSet::new();
+    for reader in 0..bounds.readers {
+        readers.spawn(Reader::new(&field, reader).listen());
+    }
+    eventually("all readers listen", async || field.seated.load(Ordering::Relaxed) == bounds.readers).await;
+    let mut producers = JoinSet::new();
+    for producer in 0..bounds.producers {
+        let field = Arc::clone(&field);
+        producers.spawn(async move { produce(&field, producer).await });
+    }
+    let mut recoveries = Vec::new();
+    for fault in faults {
+        traffic(&field, bounds.messages / faults.len() / 2).await;
+        world.note_fates().await;
+        let quiet = field.beacon(QUIET, Lane::Normal);
+        let (healed, ()) = tokio::join!(fault.strike(&mut world, &mut rng), publish_meanwhile(&field, &quiet));
+        let recovery = recover(&field, *fault, healed, bounds.readers).await;
+        if fault.undoes_nothing() {
+            await_beacon(&field, *fault, &quiet, bounds.readers).await;
+        }
+        world.note_fates().await;
+        traffic(&field, bounds.messages / faults.len() / 2).await;
+        recoveries.push(recovery);
+    }
+    field.stop_producers();
+    within_deadline("producers end", producers.join_all()).await;
+    // Its epoch ends only when something follows what may be undone.
+    field.insist(0, &field.beacon(QUIET, Lane::Normal)).await;
+    world.note_fates().await;
+    field.close(world.tops().await);
+    let logs = readers.join_all().await;
+    let (run, closed) = collect(&world, faults, logs);
+    Report::new(Ended { run, world, closed, recoveries })
+}
+
+/// Waits until so many more are accepted.
+async fn traffic(field: &Field, messages: usize) {
+    let until = field.accepted.load(Ordering::Relaxed) + messages;
+    let (mut last, mut progress) = (0, Instant::now());
+    loop {
+        let accepted = field.accepted.load(Ordering::Relaxed);
+        if accepted >= until {
+            return;
+        }
+        if accepted > last {
+            (last, progress) = (accepted, Instant::now());
+        }
+        assert!(progress.elapsed() < 3 * PATIENCE, "nothing is accepted any more");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Measures how long after a fault both nodes publish again, and everybody hears what is published.
+async fn recover(field: &Field, fault: Fault, healed: Instant, readers: usize) -> Recovery {
+    let first = [field.beacon(USERS[0], Lane::Normal), field.beacon(USERS[1], Lane::Normal)];
+    tokio::join!(field.insist(0, &first[0]), field.insist(1, &first[1]));
+    let publishing = healed.elapsed();
+    let bound = if fault.restarts() { RESTARTED } else { PATIENCE };
+    assert!(publishing < 3 * bound, "publishing works again {publishing:?} after `{}`", fault.name());
+    let mut beacons = Vec::new();
+    for (index, user) in USERS.iter().enumerate() {
+        for lane in Lane::ALL {
+            let beacon = field.beacon(user, lane);
+            field.insist((index + lane.index()) % 2, &beacon).await;
+            beacons.push(beacon);
+        }
+    }
+    for beacon in &beacons {
+        await_beacon(field, fault, beacon, readers).await;
+    }
+    Recovery { fault, publishing, arriving: healed.elapsed() }
+}
+
+/// Publishes while a fault lasts.
+async fn publish_meanwhile(field: &Field, draft: &Draft) {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    field.insist(0, draft).await;
+}
+
+/// Waits until all who listen have heard it.
+async fn await_beacon(field: &Field, fault: Fault, beacon: &Draft, readers: usize) {
+    let (start, listeners) = (Instant::now(), listeners(beacon, readers));
+    loop {
+        let lacking = field.lacking(beacon, &listeners);
+        if lacking.is_empty() {
+            return;
+        }
+        let told = format!("after `{}` readers {lacking:?} do not hear `{}`", fault.name(), beacon.key);
+        assert!(start.elapsed() < 3 * PATIENCE, "{told}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn listeners(beacon: &Draft, readers: usize) -> Vec<usize> {
+    let hears = |reader: &usize| channels_of(*reader).iter().any(|one| beacon.to.iter().any(|(to, _)| to == one));
+    (0..readers).filter(hears).collect()
+}
+
+fn collect(world: &World, faults: &[Fault], logs: Vec<Log>) -> (Run, Vec<String>) {
+    let mut run = Run { epochs: Epochs::Continue, fates: world.fates.clone(), ..Run::default() };
+    let mut closed = Vec::new();
+    for log in logs {
+        run.heard.extend(log.heard);
+        run.grants.entry(log.principal).or_default().extend(log.channels);
+        log.faults.into_iter().for_each(|(fault, count)| *run.faults.entry(fault).or_default() += count);
+        closed.extend(log.closed);
+    }
+    for fault in faults {
+        *run.faults.entry(fault.name()).or_default() += 1;
+    }
+    run.published = world.field.take_published();
+    (run, closed)
+}
