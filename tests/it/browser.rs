@@ -15,7 +15,9 @@ use crate::support::{Chromium, Proxy, Redis, Scenario, TestServer, eventually, o
 
 /// Listens to the stream named in its own query, and tells everything that it sees.
 const PAGE: &str = r#"<!doctype html><title>shop</title><script>
-const tell = (kind, detail) => fetch("/told", { method: "POST", body: JSON.stringify({ kind, detail }) });
+let posts = 0;
+const tell = (kind, detail) => post(JSON.stringify({ post: ++posts, kind, detail }));
+const post = (body) => fetch("/told", { method: "POST", body }).catch(() => setTimeout(() => post(body), 100));
 const source = new EventSource("/v1/events" + location.search);
 source.onopen = () => tell("open");
 source.onerror = () => tell(source.readyState === EventSource.CLOSED ? "closed" : "reconnecting");
@@ -34,9 +36,16 @@ impl Told {
     fn pages(&self, token: &str) -> Router {
         let cookie = format!("fanfare_token={token}; Path=/; HttpOnly; SameSite=Strict");
         let page = move || async move { ([(header::SET_COOKIE, cookie)], Html(PAGE)) };
-        let told =
-            async |State(told): State<Self>, body: String| told.0.lock().push(serde_json::from_str(&body).unwrap());
+        let told = async |State(told): State<Self>, body: String| told.hear(serde_json::from_str(&body).unwrap());
         Router::new().route("/shop", get(page)).route("/told", post(told)).with_state(self.clone())
+    }
+
+    /// A post whose answer was cut off comes again, from the page or by the browser itself.
+    fn hear(&self, event: Value) {
+        let mut told = self.0.lock();
+        if told.iter().all(|known| known["post"] != event["post"]) {
+            told.push(event);
+        }
     }
 
     fn count(&self, kind: &str) -> usize {
