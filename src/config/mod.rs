@@ -10,6 +10,8 @@ mod context;
 mod defaults;
 mod diagnostic;
 mod files;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod inputs;
 mod load;
 mod lower;

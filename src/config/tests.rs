@@ -6,21 +6,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::fixtures::{expect_reports, toml_files};
 use super::load::load_recording;
 use super::{
     At, BrokerUrl, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Secret, Span, Then, load,
 };
-
-/// Set to write the reports of `tests/config/bad` instead of comparing them.
-const BLESS: &str = "UPDATE";
-
-fn toml_files(folder: &str) -> Vec<PathBuf> {
-    // Tests run in the folder of the package, so paths in reports are relative to it.
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|it| it == "toml")).collect();
-    files.sort();
-    files
-}
 
 #[test]
 fn good_files_load_without_findings() {
@@ -32,18 +22,7 @@ fn good_files_load_without_findings() {
 
 #[test]
 fn bad_files_are_refused_with_the_expected_report() {
-    let bless = std::env::var_os(BLESS).is_some();
-    let mut wrong = String::new();
-    for path in toml_files("tests/config/bad") {
-        let report = load(&path).diagnostics.to_string();
-        let expected = path.with_extension("stderr");
-        if bless {
-            fs::write(&expected, &report).unwrap();
-        } else if report != fs::read_to_string(&expected).unwrap_or_default() {
-            wrong += &format!("{}\n{report}\n", expected.display());
-        }
-    }
-    assert!(wrong.is_empty(), "other reports than expected; {BLESS}=1 writes them:\n{wrong}");
+    expect_reports("tests/config/bad", |path| load(path).diagnostics.to_string());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::lag::Skipped;
-use super::reader::{State, tell_lag, write_cursor};
+use super::reader::{State, stage_message, tell_lag};
 use super::turn::{Tally, Turn};
 use super::{Reader, sse};
 use crate::stream::{Gap, GapReason, Lane, Page, Position, Record};
@@ -163,10 +163,7 @@ impl Reader {
         turn.count(Tally { skipped: skipped.total(), ..Tally::ONE });
         tell_lag(turn, channels, streams, (*index, *lane), std::mem::take(skipped));
         streams[*index][lane.index()].at = position;
-        let out = turn.begin();
-        sse::message(out, &record.message);
-        sse::end_with_id(out, |id| write_cursor(channels, streams, id));
-        turn.end();
+        stage_message(turn, channels, streams, &record.message);
     }
 
     fn end_page(&mut self, turn: &mut Turn) {

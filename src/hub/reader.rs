@@ -18,7 +18,7 @@ use super::subscriber::News;
 use super::turn::{Pull, Tally, Turn};
 use super::{CloseReason, Hub, LocalChannel, Socket, Subscriber, sse};
 use crate::auth::Principal;
-use crate::stream::{Cursor, History, Lane, Position};
+use crate::stream::{Cursor, History, Lane, Message, Position};
 
 /// Where a reader of one channel stands in its lanes.
 pub(super) type Place = [Position; Lane::ALL.len()];
@@ -304,10 +304,7 @@ impl Reader {
             let start = turn.len();
             tell_lag(turn, channels, streams, (index, lane), skipped);
             streams[index][lane.index()].at = position;
-            let out = turn.begin();
-            sse::message(out, message);
-            sse::end_with_id(out, |id| write_cursor(channels, streams, id));
-            turn.end();
+            stage_message(turn, channels, streams, message);
             let tally = Tally { skipped: std::mem::take(&mut skipped).total(), ..Tally::ONE };
             turn.pulled(index, lane, std::mem::replace(&mut before, position), tally, start);
             !turn.is_full()
@@ -326,6 +323,19 @@ impl Reader {
             Pulled::Passed => State::Behind,
         };
     }
+}
+
+/// Stages a notification, with the cursor of `streams`, which stand behind it already.
+pub(super) fn stage_message(
+    turn: &mut Turn,
+    channels: &[Arc<LocalChannel>],
+    streams: &[[Stream; 2]],
+    message: &Message,
+) {
+    let out = turn.begin();
+    sse::message(out, message);
+    sse::end_with_id(out, |id| write_cursor(channels, streams, id));
+    turn.end();
 }
 
 /// Stages an event of the system, with the cursor of `streams`.
@@ -357,7 +367,7 @@ pub(super) fn tell_lag(
     }
 }
 
-pub(super) fn write_cursor(channels: &[Arc<LocalChannel>], streams: &[[Stream; 2]], id: &mut Vec<u8>) {
+fn write_cursor(channels: &[Arc<LocalChannel>], streams: &[[Stream; 2]], id: &mut Vec<u8>) {
     let entries = channels.iter().zip(streams);
     Cursor::write(entries.map(|(channel, [express, normal])| (channel.tag(), [express.at, normal.at])), id);
 }

@@ -26,6 +26,8 @@ pub(super) struct Worker {
     /// From where to where `turn` leads in the channel of this fan-out: it is good for every reader of that channel
     /// alone that stands at its beginning.
     shared: Option<[Place; 2]>,
+    /// Members of the channel of this fan-out that are served next; kept, so that a fan-out allocates nothing.
+    stretch: Vec<(usize, usize)>,
     /// Connections served since other tasks had their turn.
     served: usize,
 }
@@ -33,7 +35,8 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(shard: &Arc<Shard>, index: usize) -> Self {
         let turn = Turn::new(Framing::Plain);
-        Self { shard: Arc::clone(shard), index, connections: Slab::new(), turn, shared: None, served: 0 }
+        let (shard, stretch) = (Arc::clone(shard), Vec::with_capacity(STRETCH));
+        Self { shard, index, connections: Slab::new(), turn, shared: None, stretch, served: 0 }
     }
 
     /// Takes over connections.
@@ -65,16 +68,20 @@ impl Worker {
     pub(super) async fn fan_out(&mut self, channel: &LocalChannel) {
         channel.notify(self.index);
         self.shared = None;
-        let mut stretch = Vec::with_capacity(STRETCH);
+        let mut stretch = std::mem::take(&mut self.stretch);
         let mut from = 0;
         while let Some(next) = channel.members(self.index, from, &mut stretch) {
             from = next;
-            let served = stretch.len();
+            let (served, all) = (stretch.len(), stretch.len() < stretch.capacity());
             for (key, index) in stretch.drain(..) {
                 self.deliver(key, index);
             }
             self.give_way(served).await;
+            if all {
+                break;
+            }
         }
+        self.stretch = stretch;
     }
 
     fn deliver(&mut self, key: usize, index: usize) {

@@ -190,11 +190,8 @@ async fn a_crash_of_redis_closes_no_stream_and_loses_nothing_that_was_accepted()
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn feeds_that_are_cut_under_load_lose_nothing() {
-    let redis = Redis::start().await;
-    let nodes = nodes(&redis).await;
-    let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
+/// Publishes through both nodes while the feeds of both are cut again and again.
+async fn all_reach_though_feeds_are_cut(redis: &Redis, nodes: &[TestServer], readers: &mut [Subscriber]) {
     let mut producer = Producer::new();
     for round in 0..200 {
         assert_eq!(producer.publish(&nodes[round % 2]).await, 202);
@@ -202,9 +199,17 @@ async fn feeds_that_are_cut_under_load_lose_nothing() {
             redis.run("CLIENT KILL TYPE pubsub").await;
         }
     }
-    for reader in &mut readers {
+    for reader in readers {
         producer.all_reach(reader).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feeds_that_are_cut_under_load_lose_nothing() {
+    let redis = Redis::start().await;
+    let nodes = nodes(&redis).await;
+    let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
+    all_reach_though_feeds_are_cut(&redis, &nodes, &mut readers).await;
     ready(&nodes).await;
 }
 
@@ -215,16 +220,7 @@ async fn a_channel_that_cannot_be_read_keeps_no_other_waiting() {
     let mut spoilt = nodes[0].subscribe("user.c8").await;
     let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
     let epoch = redis.edit_meta("user.c8", 1, "!!garbage!!").await;
-    let mut producer = Producer::new();
-    for round in 0..200 {
-        assert_eq!(producer.publish(&nodes[round % 2]).await, 202);
-        if round % 40 == 20 {
-            redis.run("CLIENT KILL TYPE pubsub").await;
-        }
-    }
-    for reader in &mut readers {
-        producer.all_reach(reader).await;
-    }
+    all_reach_though_feeds_are_cut(&redis, &nodes, &mut readers).await;
     let failures = async || nodes[0].metric("fanfare_repair_failures_total").await;
     eventually("the repair is tried again", async || failures().await >= 2.0).await;
     // It is stored under what is no epoch, so this producer is told nothing, and the nodes cannot read what is pushed.
