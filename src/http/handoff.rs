@@ -18,28 +18,30 @@ use tokio::net::TcpStream;
 
 use crate::hub::{Framing, Reader};
 
-/// What a handler leaves for the task of its connection.
+/// What a handler leaves for the task of its connection: the stream that it opened, if it did and that is not over.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Handoff(Arc<Mutex<Stage>>);
+pub(super) struct Handoff(Arc<Mutex<Option<Opened>>>);
 
-/// How far the handoff is.
-#[derive(Debug, Default)]
-enum Stage {
-    /// No stream was opened on this connection, or it is over.
-    #[default]
-    None,
-    /// The head has not been encoded yet.
-    Opened(Box<Reader>, Framing),
-    /// The head is encoded.
-    Encoded(Box<Reader>, Framing),
-    /// The head has been written.
-    Flushed(Box<Reader>, Framing),
+/// A stream whose socket is still with hyper.
+#[derive(Debug)]
+struct Opened {
+    reader: Reader,
+    framing: Framing,
+    head: Head,
+}
+
+/// How far the response's head is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Made,
+    Encoded,
+    Flushed,
 }
 
 impl Handoff {
     /// The body of a response that leaves hyper, where `reader` goes on.
     pub(super) fn body(&self, reader: Reader, framing: Framing) -> HandoffBody {
-        *self.0.lock() = Stage::Opened(Box::new(reader), framing);
+        *self.0.lock() = Some(Opened { reader, framing, head: Head::Made });
         HandoffBody(self.clone())
     }
 
@@ -50,30 +52,15 @@ impl Handoff {
 
     /// The reader, once the socket can be taken from hyper.
     pub(super) fn take(&self) -> Option<(Reader, Framing)> {
-        let mut stage = self.0.lock();
-        match std::mem::take(&mut *stage) {
-            Stage::Flushed(reader, framing) => Some((*reader, framing)),
-            earlier => {
-                *stage = earlier;
-                None
-            }
+        let opened = self.0.lock().take_if(|opened| opened.head == Head::Flushed)?;
+        Some((opened.reader, opened.framing))
+    }
+
+    /// Notes that the head is at `to`, if it was at `from`.
+    fn advance(&self, from: Head, to: Head) {
+        if let Some(opened) = self.0.lock().as_mut().filter(|opened| opened.head == from) {
+            opened.head = to;
         }
-    }
-
-    fn encoded(&self) {
-        let mut stage = self.0.lock();
-        *stage = match std::mem::take(&mut *stage) {
-            Stage::Opened(reader, framing) => Stage::Encoded(reader, framing),
-            other => other,
-        };
-    }
-
-    fn flushed(&self) {
-        let mut stage = self.0.lock();
-        *stage = match std::mem::take(&mut *stage) {
-            Stage::Encoded(reader, framing) => Stage::Flushed(reader, framing),
-            other => other,
-        };
     }
 }
 
@@ -86,7 +73,7 @@ impl Body for HandoffBody {
     type Error = std::convert::Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.encoded();
+        self.0.advance(Head::Made, Head::Encoded);
         Poll::Pending
     }
 }
@@ -94,7 +81,8 @@ impl Body for HandoffBody {
 impl Drop for HandoffBody {
     /// A response that is dropped, such as that of a HEAD request, ends its subscription.
     fn drop(&mut self) {
-        *self.0.0.lock() = Stage::None;
+        let opened = self.0.0.lock().take();
+        drop(opened); // without the lock, as it leaves the hub
     }
 }
 
@@ -137,7 +125,7 @@ impl Write for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if matches!(flushed, Poll::Ready(Ok(()))) {
-            self.handoff.flushed();
+            self.handoff.advance(Head::Encoded, Head::Flushed);
         }
         flushed
     }
