@@ -50,6 +50,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, RedisResult, Value};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -71,9 +72,10 @@ use crate::telemetry::Metrics;
 pub struct Redis {
     dialer: Dialer,
     keys: Arc<Keys>,
-    commands: Commands,
-    /// What publishes go through when more than the server's reply is waited for.
-    committer: Option<Committer>,
+    commands: Arc<Commands>,
+    /// A connection of the publishes' own, when more than the server's reply is waited for.
+    sealing: Option<Arc<Commands>>,
+    committer: Committer,
     durability: Arc<str>,
     feed: Feed,
     probe: Arc<Probe>,
@@ -107,15 +109,17 @@ impl Redis {
         let probe = Arc::new(Probe::new(keys.probe(node)));
         let scripts = Scripts::new();
         let inspector = Arc::new(Inspector::new(config, &keys, scripts.texts()));
-        let committer = (config.durability != Durability::Primary).then(|| {
+        let sealing = (config.durability != Durability::Primary).then(|| {
             // What is waited for may take as long as a publish, and is answered then.
             let timeout = config.timeout * 2;
-            let commands = Commands::new("publish", dialer.clone(), Arc::clone(&inspector), timeout);
-            Committer::new(commands, keys.committed(node))
+            Arc::new(Commands::new("publish", dialer.clone(), Arc::clone(&inspector), timeout))
         });
+        let commands = Arc::new(Commands::new("command", dialer.clone(), inspector, config.timeout));
+        let publishing = Arc::clone(sealing.as_ref().unwrap_or(&commands));
         Ok(Self {
-            commands: Commands::new("command", dialer.clone(), inspector, config.timeout),
-            committer,
+            committer: Committer::new(publishing, Arc::clone(&keys), keys.committed(node), config.idempotency_ttl),
+            commands,
+            sealing,
             durability: config.durability.to_string().into(),
             feed: Feed::new(dialer.clone(), Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
             dialer,
@@ -131,8 +135,8 @@ impl Redis {
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
         self.commands.count_in(metrics);
-        if let Some(committer) = &self.committer {
-            committer.count_in(metrics);
+        if let Some(sealing) = &self.sealing {
+            sealing.count_in(metrics);
         }
         self.feed.count_in(metrics);
     }
@@ -145,17 +149,27 @@ impl Redis {
         self.commands.check().await
     }
 
-    pub(super) async fn run(&self, shutdown: CancellationToken) {
-        let connections = async {
-            let probes = self.probe.run(&self.commands, &self.feed);
-            let commits = async {
-                if let Some(committer) = &self.committer {
-                    committer.run(&self.scripts.publish).await;
-                }
-            };
-            tokio::join!(self.dialer.watch(), self.commands.run(), commits, self.feed.run(), probes);
+    pub(super) async fn run(self: &Arc<Self>, shutdown: CancellationToken) {
+        // Each a task of its own, so that what comes in and what goes out need not wait for each other.
+        let mut tasks = JoinSet::new();
+        let redis = || Arc::clone(self);
+        tasks.spawn({
+            let redis = redis();
+            async move { redis.feed.run().await }
+        });
+        tasks.spawn({
+            let redis = redis();
+            async move { redis.committer.run(&redis.scripts.publish).await }
+        });
+        let sealing = async {
+            if let Some(sealing) = &self.sealing {
+                sealing.run().await;
+            }
         };
+        let probes = self.probe.run(&self.commands, &self.feed);
+        let connections = async { tokio::join!(self.dialer.watch(), self.commands.run(), sealing, probes) };
         shutdown.run_until_cancelled(Box::pin(connections)).await;
+        tasks.shutdown().await;
     }
 
     pub(super) async fn subscribe(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
@@ -176,7 +190,7 @@ impl Redis {
 
     pub(super) fn readiness(&self) -> Result<(), String> {
         self.commands.state()?;
-        self.committer.as_ref().map_or(Ok(()), Committer::state)?;
+        self.sealing.as_ref().map_or(Ok(()), |sealing| sealing.state())?;
         self.feed.state()?;
         self.probe.state()
     }

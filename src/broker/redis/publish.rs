@@ -1,27 +1,25 @@
-//! Publishing to Redis: a script call per channel, all in one round trip, and what its replies mean. An idempotency
-//! key is claimed before that.
+//! Publishing to Redis, and what its replies mean. An idempotency key is claimed before that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult};
-use tokio::time::{Instant, timeout_at};
+use redis::{ErrorKind, RedisError, RedisResult};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::commands::NoReply;
-use super::commit::Reply;
-use super::envelope::{encode, read_lane};
-use super::keys::{hex, lane_code};
+use super::commit::{Committed, Reply};
+use super::envelope::read_lane;
 use super::{Redis, read_reply};
 use crate::broker::{Batch, Outgoing, PublishFailed, Published};
 use crate::notification::ChannelName;
-use crate::stream::{Epoch, Lane};
 
 /// How long the epoch and numbers of a channel outlive its last publish at least. Much longer than its history, so
 /// that a reader who comes back late is told what it missed, not that nothing is known.
 const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// For how long a channel's mark outlives the claim of its key: longer than any publish takes from the one to the other.
-const MARK_OUTLIVES: Duration = Duration::from_secs(120);
+pub(super) const MARK_OUTLIVES: Duration = Duration::from_secs(120);
 
 /// Errors that the publish script can only end with before it has stored anything.
 const REFUSALS: [&str; 10] =
@@ -53,56 +51,19 @@ impl Redis {
             batch.id = first.id;
             batch.messages = first.channels.into_iter().map(|channel| readdress(first.id, channel)).collect();
         }
-        self.store_claimed(&batch, deadline).await
+        self.store_claimed(batch, deadline).await
     }
 
-    async fn store_claimed(&self, batch: &Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
-        let mut calls = Pipeline::with_capacity(batch.messages.len());
-        for outgoing in &batch.messages {
-            calls.add_command(self.publish_call(batch, outgoing));
-        }
-        match self.call_publish(calls, deadline).await {
+    async fn store_claimed(&self, batch: Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
+        let batch = Arc::new(batch);
+        match self.committer.commit(Arc::clone(&batch), deadline).await {
             Ok(replies) => {
-                // Without a reply of its own a message is not known to be stored.
-                let replies = replies.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-                let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| {
-                    reply.map_or(Err(Failure::Unknown), |reply| outcome(&outgoing.channel, reply))
-                });
-                conclude(outcomes.collect(), self.timeout)
+                let outcomes = batch.messages.iter().zip(replies);
+                conclude(outcomes.map(|(outgoing, reply)| outcome(&outgoing.channel, reply)).collect(), self.timeout)
             }
             Err(NoReply::NotConnected(why)) => Err(PublishFailed::NotAccepted(why)),
             Err(NoReply::Unanswered(_)) => Err(PublishFailed::UnknownOutcome(self.timeout)),
         }
-    }
-
-    /// Makes the calls on the connection that they belong on.
-    async fn call_publish(&self, calls: Pipeline, deadline: Instant) -> Result<Vec<Reply>, NoReply> {
-        if let Some(committer) = &self.committer {
-            return committer.commit(calls, deadline).await;
-        }
-        match timeout_at(deadline, self.commands.run_script(&self.scripts.publish, &calls)).await {
-            Ok(replies) => Ok(replies?.into_iter().map(|value| Reply { value, sealed: true }).collect()),
-            Err(elapsed) => Err(NoReply::Unanswered(elapsed.to_string())),
-        }
-    }
-
-    fn publish_call(&self, batch: &Batch, outgoing: &Outgoing) -> Cmd {
-        let Outgoing { channel, retention, message } = outgoing;
-        let mut keys = self.write_keys(channel);
-        keys.extend(batch.key.as_ref().map(|key| self.keys.mark(channel, key.digest)));
-        let mut call = self.scripts.publish.call(&keys);
-        call.arg(lane_code(Lane::of(message.priority)))
-            .arg(Epoch::random().to_string())
-            .arg(&*encode(message))
-            .arg(retention.size)
-            .arg(millis(retention.ttl))
-            .arg(millis(meta_ttl(retention.ttl)))
-            .arg(self.keys.pubsub(channel))
-            .arg(batch.id.simple().to_string());
-        if let Some(key) = &batch.key {
-            call.arg(hex(key.fingerprint)).arg(millis(self.idempotency_ttl + MARK_OUTLIVES));
-        }
-        call
     }
 }
 
@@ -116,7 +77,12 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 2)
 }
 
-fn outcome(channel: &ChannelName, Reply { value, sealed }: Reply) -> Result<Published, Failure> {
+fn outcome(channel: &ChannelName, reply: Reply) -> Result<Published, Failure> {
+    let Committed { value, sealed } = match reply {
+        Ok(committed) => committed,
+        Err(NoReply::NotConnected(why)) => return Err(Failure::Refused(why)),
+        Err(NoReply::Unanswered(_)) => return Err(Failure::Unknown),
+    };
     let error = match read_reply(value).and_then(|reply| read_stored(channel, reply)) {
         Ok(published) if sealed => return Ok(published),
         // It is stored, but not as durably as whoever published it is promised.
@@ -132,14 +98,20 @@ fn outcome(channel: &ChannelName, Reply { value, sealed }: Reply) -> Result<Publ
     }
 }
 
-/// Reads what the script returns: what came of it, and `lane epoch-seq id`.
-fn read_stored(channel: &ChannelName, (outcome, place): (String, String)) -> RedisResult<Published> {
-    let malformed = || RedisError::from((ErrorKind::UnexpectedReturnType, "is no place of a record", place.clone()));
-    let [lane, position, id] = *place.split(' ').collect::<Vec<_>>() else { return Err(malformed()) };
-    let lane = read_lane(lane).ok_or_else(malformed)?;
-    let position = position.parse().map_err(|_| malformed())?;
-    let id = id.parse().map_err(|_| malformed())?;
-    Ok(Published { channel: channel.clone(), lane, position, id, duplicate: outcome == "duplicate" })
+/// Reads what the script returns: `outcome lane epoch-seq id`.
+fn read_stored(channel: &ChannelName, reply: String) -> RedisResult<Published> {
+    let read = || {
+        let mut words = reply.split(' ');
+        let duplicate = match words.next()? {
+            "stored" => false,
+            "duplicate" => true,
+            _ => return None,
+        };
+        let (lane, position) = (read_lane(words.next()?)?, words.next()?.parse().ok()?);
+        let id = words.next()?.parse().ok()?;
+        words.next().is_none().then_some(Published { channel: channel.clone(), lane, position, id, duplicate })
+    };
+    read().ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "is no place of a record", reply.clone())))
 }
 
 /// What is known of a whole batch. Only if no message was stored may it be called not accepted.
