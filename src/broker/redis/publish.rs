@@ -100,7 +100,8 @@ impl Redis {
             .arg(self.keys.pubsub(channel))
             .arg(batch.id.simple().to_string());
         if let Some(key) = &batch.key {
-            call.arg(hex(key.fingerprint)).arg(millis(self.idempotency_ttl + MARK_OUTLIVES));
+            let ttl = self.idempotency_ttl;
+            call.arg(hex(key.fingerprint)).arg(millis(ttl + MARK_OUTLIVES)).arg(millis(ttl));
         }
         call
     }
