@@ -10,6 +10,7 @@ mod field;
 mod producer;
 mod reader;
 mod report;
+mod split;
 mod story;
 mod world;
 
@@ -38,13 +39,15 @@ const ACT: usize = 6;
 /// How much happens in one run.
 struct Bounds {
     readers: usize,
+    /// Whose channels they listen to.
+    users: usize,
     producers: usize,
     /// That are accepted, at least.
     messages: usize,
     pace: Duration,
 }
 
-const SHORT: Bounds = Bounds { readers: 26, producers: 8, messages: 800, pace: Duration::from_millis(20) };
+const SHORT: Bounds = Bounds { readers: 26, users: 4, producers: 8, messages: 800, pace: Duration::from_millis(20) };
 
 #[test]
 fn chaos_that_undoes_nothing_loses_nothing() {
@@ -81,7 +84,8 @@ fn chaos_long() {
     let (faults, messages) = (asked("FAULTS", 60), asked("MESSAGES", 100_000));
     let (seed, readers) = (asked("SEED", 1) as u64, asked("SUBSCRIBERS", 200));
     let acts = faults.div_ceil(ACT);
-    let bounds = Bounds { readers, producers: 16, messages: messages / acts, pace: Duration::ZERO };
+    let users = (readers / 4).clamp(4, 50);
+    let bounds = Bounds { readers, users, producers: 64, messages: messages / acts, pace: Duration::ZERO };
     let mut total = Report::default();
     for (act, seed) in (seed..).take(acts).enumerate() {
         let count = ACT.min(faults - act * ACT);
