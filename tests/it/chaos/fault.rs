@@ -166,7 +166,7 @@ impl Fault {
             Self::FullDisk => fill_disk(world, time).await,
             Self::FatalDisk => {
                 eventually("redis ends itself", async || {
-                    world.redis.limit_disk(true);
+                    world.redis.fill_disk();
                     world.redis.has_ended()
                 })
                 .await;
@@ -273,12 +273,12 @@ async fn refuse(world: &World, time: Duration) {
 async fn fill_disk(world: &World, time: Duration) {
     world.redis.run("CONFIG SET appendfsync everysec").await;
     eventually("redis cannot write", async || {
-        world.redis.limit_disk(true);
+        world.redis.fill_disk();
         world.redis.says("aof_last_write_status:err").await
     })
     .await;
     refuse(world, time).await;
-    world.redis.limit_disk(false);
+    world.redis.free_disk();
     eventually("redis writes again", async || world.redis.says("aof_last_write_status:ok").await).await;
     world.redis.run("CONFIG SET appendfsync always").await;
 }

@@ -194,13 +194,18 @@ impl Field {
         if is_quiet(reader) { QUIET } else { &self.users[reader % self.users.len()] }
     }
 
-    /// Lets each reader keep to the node of its side, and waits until all do; or lets them go where they like.
-    pub(super) async fn take_sides(&self, sides: bool) {
-        self.sides.store(sides, Ordering::SeqCst);
+    /// Lets readers go to either node again.
+    pub(super) fn leave_sides(&self) {
+        self.sides.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets each reader keep to the node of its side, and waits until all do.
+    pub(super) async fn take_sides(&self) {
+        self.sides.store(true, Ordering::SeqCst);
         eventually("the readers are on their sides", async || {
             let seats = self.seats.lock();
             let all = seats.len() == self.seated.load(Ordering::Relaxed);
-            !sides || all && seats.iter().all(|(reader, node)| self.may_sit(*reader, *node))
+            all && seats.iter().all(|(reader, node)| self.may_sit(*reader, *node))
         })
         .await;
     }

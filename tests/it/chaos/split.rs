@@ -61,7 +61,7 @@ async fn try_here(world: &World) -> Try {
 async fn prepare(world: &mut World) -> (Redis, Proxy) {
     let bridge = Proxy::start(world.redis.address()).await;
     let replica = world.replica(bridge.address).await;
-    world.field.take_sides(true).await;
+    world.field.take_sides().await;
     // The first replica gave the primary another replication id.
     world.note_fates().await;
     (replica, bridge)
@@ -84,5 +84,5 @@ async fn unite(world: &mut World, replica: Redis) {
     tokio::time::sleep(Duration::from_millis(300)).await;
     world.proxies[0].cut();
     world.redis = replica;
-    world.field.take_sides(false).await;
+    world.field.leave_sides();
 }

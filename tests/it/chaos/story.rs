@@ -27,6 +27,8 @@ pub(super) struct Ended {
     /// Streams that the server ended.
     pub(super) closed: Vec<String>,
     pub(super) recoveries: Vec<Recovery>,
+    /// Between the first publish and the last.
+    pub(super) took: Duration,
 }
 
 /// Plays the faults in their order.
@@ -39,6 +41,7 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
         readers.spawn(Reader::new(&field, reader).listen());
     }
     eventually("all readers listen", async || field.seated.load(Ordering::Relaxed) == bounds.readers).await;
+    let begun = Instant::now();
     let mut producers = JoinSet::new();
     for producer in 0..bounds.producers {
         let field = Arc::clone(&field);
@@ -60,13 +63,14 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
     }
     field.stop_producers();
     within_deadline("producers end", producers.join_all()).await;
+    let took = begun.elapsed();
     // Its epoch ends only when something follows what may be undone.
     field.insist(0, &field.beacon(QUIET, Lane::Normal)).await;
     world.note_fates().await;
     field.close(world.tops().await);
     let logs = readers.join_all().await;
     let (run, closed) = collect(&world, faults, logs);
-    Report::new(Ended { run, world, closed, recoveries })
+    Report::new(Ended { run, world, closed, recoveries, took })
 }
 
 /// Waits until so many more are accepted.

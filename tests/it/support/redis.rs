@@ -63,9 +63,17 @@ impl Redis {
         File::options().write(true).open(log).unwrap().set_len(length.saturating_sub(bytes)).unwrap();
     }
 
-    /// Gives it no more room on its disk, or as much as there is.
-    pub(crate) fn limit_disk(&self, limited: bool) {
-        let soft = if limited { self.log().metadata().unwrap().len().to_string() } else { "unlimited".to_owned() };
+    /// Gives it no more room on its disk.
+    pub(crate) fn fill_disk(&self) {
+        self.limit_files(&self.log().metadata().unwrap().len().to_string());
+    }
+
+    /// Gives it as much as there is.
+    pub(crate) fn free_disk(&self) {
+        self.limit_files("unlimited");
+    }
+
+    fn limit_files(&self, soft: &str) {
         let mut limit = Command::new("prlimit");
         limit.arg("--pid").arg(self.process.id().to_string()).arg(format!("--fsize={soft}:unlimited"));
         // One that has ended has no limits.
