@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::replay::ReplayArgs;
 use super::{ConfigArgs, print};
 use crate::config::{self, Colour, Severity};
 use crate::snapshot::{Depth, compile};
@@ -16,10 +17,12 @@ pub(super) struct CheckArgs {
     /// Exit with status 1 for warnings too
     #[arg(long)]
     deny_warnings: bool,
+    #[command(flatten)]
+    replay: ReplayArgs,
 }
 
 /// Compiles the configuration as the server would, and prints every finding.
-pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let compiled = compile(config::load(&args.config.config), Depth::Advise);
     let colour = if io::stderr().is_terminal() { Colour::Ansi } else { Colour::Plain };
     // What is found goes to standard error, so that standard output stays empty when something is wrong.
@@ -37,5 +40,5 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         config.plugins.len(),
         config.tests.len(),
     ))?;
-    Ok(ExitCode::SUCCESS)
+    args.replay.replay(&snapshot).await
 }

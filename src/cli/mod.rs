@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod key;
 mod publish;
+mod replay;
 mod serve;
 mod subscribe;
 mod token;
@@ -65,7 +66,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Serve(args) => with_runtime(serve::serve(args)),
-            Command::Check(args) => check::check(&args),
+            Command::Check(args) => with_runtime(check::check(args)),
             Command::Explain(args) => explain::explain(&args),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),

@@ -65,7 +65,9 @@ impl Explanation {
         })
     }
 
-    fn reason(&self) -> Reason {
+    /// The end of it.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
         self.decision.outcome.as_ref().copied().unwrap_or_else(Refusal::reason)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Scenario, TestServer, alert, mention, order, with};
+use crate::support::{Scenario, TestServer, alert, fanfare, mention, order, with};
 
 async fn explain(server: &TestServer, query: &str, notification: &Value) -> Value {
     server.admin_post(&format!("/v1/admin/explain{query}"), notification).await.ok()
@@ -66,4 +66,31 @@ async fn what_became_of_a_notification_is_told_afterwards() {
         (&told["explanation"]["user"]["receives"], &told["notification"]["title"]),
         (&json!(false), &json!("x"))
     );
+}
+
+#[tokio::test]
+async fn a_change_is_tried_on_what_was_published_of_late() {
+    let scenario = Scenario::shop()
+        .replace("schema = \"order.updated.json\"\n", "schema = \"order.updated.json\"\ntrace = true\n");
+    let server = TestServer::start(scenario).await;
+    for (number, cents) in [50_000, 60_000, 200_000, 300_000].into_iter().enumerate() {
+        server.publish(with(order("c7", number), "data.total_cents", cents)).await.accepted();
+    }
+    let other = server.scenario.file("other.toml");
+    let text = std::fs::read_to_string(server.scenario.path()).unwrap();
+    std::fs::write(&other, text.replace("gte = 100_000", "gte = 250_000")).unwrap();
+    let check = async |extra: &[&str]| {
+        let admin = format!("http://{}", server.admin);
+        let mut command = fanfare(&["check", "--config"]);
+        command.arg(server.scenario.path()).arg("--against").arg(&other).args(["--admin", &admin]).args(extra);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+    let done = check(&["--max-change", "25%"]).await;
+    let told = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(told.contains("1 of 4 outcomes change, 25.0 %"), "{told}");
+    // Both with the way to it.
+    assert!(told.contains("data.total_cents is 200000, wanted gte 250000") && told.contains("-> team."), "{told}");
+    assert_eq!(check(&["--max-change", "24%"]).await.status.code(), Some(1));
+    assert_eq!(check(&["--max-change", "much"]).await.status.code(), Some(2));
 }

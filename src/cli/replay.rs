@@ -1,0 +1,174 @@
+//! `fanfare check --against`: the notifications of late through two configurations, and which outcomes change.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::client::accepted;
+use super::{faulty, print, read_input};
+use crate::notification::{Draft, Notification};
+use crate::reload::load_and_compile;
+use crate::snapshot::{self, Explanation, Snapshot};
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Another configuration: the notifications of late go through both, and what changes is printed
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
+    /// How many notifications, of types that say `trace = true`
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "against")]
+    replay: usize,
+    /// The admin listener that has them; the configuration's `server.admin` when absent
+    #[arg(long, value_name = "URL", requires = "against", conflicts_with = "decisions")]
+    admin: Option<String>,
+    /// A file with the answer of `GET /v1/admin/decisions` instead, or - for standard input
+    #[arg(long, value_name = "FILE", requires = "against")]
+    decisions: Option<PathBuf>,
+    /// Exit with status 1 when more than so many change, such as 5%
+    #[arg(long, value_name = "SHARE", requires = "against", value_parser = share)]
+    max_change: Option<f64>,
+}
+
+/// A notification as it was decided.
+struct Sample {
+    notification: Arc<Notification>,
+    at: Timestamp,
+}
+
+/// What a configuration makes of a notification.
+enum Outcome {
+    /// Its schema refuses it.
+    Invalid(String),
+    Decided(Explanation),
+}
+
+impl ReplayArgs {
+    /// Replays through `present` and the other configuration, and prints which outcomes change.
+    pub(super) async fn replay(&self, present: &Snapshot) -> anyhow::Result<ExitCode> {
+        let Some(path) = &self.against else { return Ok(ExitCode::SUCCESS) };
+        let other = compiled(path)?;
+        let samples = samples(&self.answer(present).await?)?;
+        if samples.is_empty() {
+            bail!("there is nothing to replay: no notification was kept, which takes `trace = true` in its type");
+        }
+        let mut changed = 0;
+        let mut report = String::new();
+        for sample in &samples {
+            let (before, after) = (outcome(&other, sample), outcome(present, sample));
+            if before.result() != after.result() {
+                changed += 1;
+                let draft = &sample.notification.draft;
+                writeln!(report, "{} {} at {}", sample.notification.id, draft.type_name, sample.at)?;
+                writeln!(report, "  {} has it: {}\n{}", path.display(), before.result(), indented(&before.told()))?;
+                writeln!(report, "  now: {}\n{}", after.result(), indented(&after.told()))?;
+            }
+        }
+        let share = changed as f64 / samples.len() as f64;
+        let of = samples.len();
+        print(&format!("{report}{changed} of {of} outcomes change, {:.1} %\n", share * 100.0))?;
+        let too_many = self.max_change.is_some_and(|most| share > most);
+        Ok(if too_many { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    async fn answer(&self, present: &Snapshot) -> anyhow::Result<Value> {
+        let body = match &self.decisions {
+            Some(file) => read_input(file)?,
+            None => {
+                let configured = || format!("http://{}", present.config.server.admin);
+                let admin = self.admin.clone().unwrap_or_else(configured);
+                let url = format!("{}/v1/admin/decisions?kept=true&limit={}", admin.trim_end_matches('/'), self.replay);
+                let response = reqwest::get(&url).await.with_context(|| format!("no answer from {admin}"))?;
+                accepted(response).await?.bytes().await?.to_vec()
+            }
+        };
+        serde_json::from_slice(&body).context("the decisions are not JSON")
+    }
+}
+
+fn compiled(path: &Path) -> anyhow::Result<Snapshot> {
+    let compiled = load_and_compile(path);
+    let diagnostics = compiled.diagnostics;
+    compiled.snapshot.or(compiled.failing).ok_or_else(|| faulty(&diagnostics))
+}
+
+/// The notifications that an answer of the admin listener holds.
+fn samples(answer: &Value) -> anyhow::Result<Vec<Sample>> {
+    let decisions = answer["decisions"].as_array().context("the decisions have no `decisions`")?;
+    let kept = decisions.iter().filter(|decision| decision["notification"].is_object());
+    kept.map(|decision| {
+        let at = decision["at"].as_str().and_then(|at| at.parse().ok()).context("a decision has no time")?;
+        let draft = Draft::from_value(decision["notification"].clone());
+        let draft = draft.ok().context("a decision's notification is none")?;
+        Ok(Sample { notification: Arc::new(Notification::accept(draft, at)), at })
+    })
+    .collect()
+}
+
+fn outcome(snapshot: &Snapshot, sample: &Sample) -> Outcome {
+    match snapshot.schemas.validate(sample.notification.draft.clone()) {
+        Ok(_) => Outcome::Decided(snapshot::explain(snapshot, &sample.notification, sample.at)),
+        Err(violations) => {
+            let faults: Vec<_> = violations.iter().map(|v| format!("{} {}", v.pointer, v.detail)).collect();
+            Outcome::Invalid(faults.join("; "))
+        }
+    }
+}
+
+impl Outcome {
+    /// What is compared: the end, the channels, and why it was dropped.
+    fn result(&self) -> String {
+        let explanation = match self {
+            Self::Invalid(_) => return "invalid".to_owned(),
+            Self::Decided(explanation) => explanation,
+        };
+        let decision = &explanation.decision;
+        let mut channels: Vec<_> = decision.deliveries.iter().map(|delivery| delivery.channel.as_str()).collect();
+        channels.sort_unstable();
+        let dropped: Vec<_> = decision.dropped.iter().map(|dropped| dropped.reason.as_str()).collect();
+        let mut result = explanation.reason().code().to_owned();
+        if !channels.is_empty() {
+            result.push_str(&format!(" to {}", channels.join(", ")));
+        }
+        if !dropped.is_empty() {
+            result.push_str(&format!(" dropped for {}", dropped.join(", ")));
+        }
+        result
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Self::Invalid(faults) => faults.clone(),
+            Self::Decided(explanation) => explanation.to_string(),
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect::<String>().trim_end().to_owned()
+}
+
+/// A share such as `5%` or `0.05`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent, 100.0));
+    let share = number.trim().parse::<f64>().map(|number| number / unit);
+    share.ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "is no share such as 5%".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_percentage_or_a_number() {
+        assert_eq!((share("5%"), share("0.05")), (Ok(0.05), Ok(0.05)));
+        for text in ["-1%", "101%", "x", "", "NaN"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
+}
