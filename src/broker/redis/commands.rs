@@ -123,9 +123,15 @@ impl Connection {
 }
 
 impl Commands {
-    /// `name` tells it from others in logs.
-    pub(super) fn new(name: &'static str, dialer: Dialer, inspector: Arc<Inspector>, timeout: Duration) -> Self {
-        Self { dialer, inspector, timeout, link: Link::new(name) }
+    /// `name` and that of its server tell it from others in logs.
+    pub(super) fn new(
+        name: &'static str,
+        server: &str,
+        dialer: Dialer,
+        inspector: Arc<Inspector>,
+        timeout: Duration,
+    ) -> Self {
+        Self { dialer, inspector, timeout, link: Link::new(name, server) }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
@@ -143,7 +149,7 @@ impl Commands {
                     self.link.up(Connection { redis: connection, seal, broken: broken.clone() });
                     let why = tokio::select! {
                         () = broken.cancelled() => "it was lost",
-                        () = tenure.ends() => "another server is the primary now",
+                        why = tenure.ends() => why,
                     };
                     broken.cancel();
                     self.link.down(why);
@@ -204,13 +210,6 @@ impl Commands {
     /// Sends commands in one round trip. Each has its reply, which may be an error.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
         self.connection()?.send(commands).await
-    }
-
-    /// Runs one call of a script.
-    pub(super) async fn run_once(&self, script: &Script, call: Cmd) -> Result<Value, NoReply> {
-        let mut calls = Pipeline::with_capacity(1);
-        calls.add_command(call);
-        Ok(self.run_script(script, &calls).await?.pop().unwrap_or_default())
     }
 
     /// Sends one command.

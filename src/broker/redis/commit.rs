@@ -77,6 +77,11 @@ impl Committer {
         self.commands.state()
     }
 
+    /// Waits until its connection stands.
+    pub(super) async fn up(&self) {
+        self.commands.up().await;
+    }
+
     /// Makes the calls of one publish, and waits until what they wrote is where it is to be.
     ///
     /// # Errors
@@ -144,8 +149,10 @@ impl Committer {
             batch.add_command(command);
         }
         let mut values = connection.send(&batch).await?;
-        let confirmed = values.drain(count.min(values.len())..).next_back();
-        let sealed = seal.is_reached(confirmed.as_ref());
+        let behind: Vec<_> = values.drain(count.min(values.len())..).collect();
+        // Without the mark a WAIT says nothing of what others wrote. It is refused while its slot is moved.
+        let marked = !behind.iter().any(|reply| matches!(reply, Value::ServerError(_)));
+        let sealed = marked && seal.is_reached(behind.last());
         Ok(values.into_iter().map(|value| Reply { value, sealed }).collect())
     }
 }

@@ -23,14 +23,16 @@ const FRESH: Duration = Duration::from_secs(7);
 #[derive(Debug)]
 pub(super) struct Probe {
     pubsub: String,
+    /// Whether it goes to the subscribers of its slot's server alone.
+    sharded: bool,
     started: Instant,
     /// When the newest probe that came back was sent, counted from `started`.
     echoed: watch::Sender<Option<Duration>>,
 }
 
 impl Probe {
-    pub(super) fn new(pubsub: String) -> Self {
-        Self { pubsub, started: Instant::now(), echoed: watch::Sender::new(None) }
+    pub(super) fn new(pubsub: String, sharded: bool) -> Self {
+        Self { pubsub, sharded, started: Instant::now(), echoed: watch::Sender::new(None) }
     }
 
     /// The pub/sub channel that probes go to.
@@ -88,7 +90,7 @@ impl Probe {
     /// Sends a probe. Returns when, if the server took it.
     async fn send(&self, commands: &Commands) -> Option<Duration> {
         let millis = self.started.elapsed().as_millis() as u64;
-        let mut probe = redis::cmd("PUBLISH");
+        let mut probe = redis::cmd(if self.sharded { "SPUBLISH" } else { "PUBLISH" });
         probe.arg(&self.pubsub).arg(millis);
         let reply = commands.send_one(probe).await;
         matches!(reply, Ok(redis::Value::Int(_))).then(|| Duration::from_millis(millis))

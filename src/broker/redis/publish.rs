@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::commands::NoReply;
 use super::commit::Reply;
 use super::envelope::{encode, read_lane};
-use super::keys::{hex, lane_code};
+use super::keys::{hex, lane_code, slot_of_channel};
+use super::server::Server;
+use super::spread::Way;
 use super::{Redis, read_reply};
 use crate::broker::{Batch, Outgoing, PublishFailed, Published};
 use crate::notification::ChannelName;
@@ -24,8 +26,24 @@ const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const MARK_OUTLIVES: Duration = Duration::from_secs(120);
 
 /// Errors that the publish script can only end with before it has stored anything.
-const REFUSALS: [&str; 10] =
-    ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE", "NEWER", "MALFORMED"];
+const REFUSALS: [&str; 15] = [
+    "READONLY",
+    "OOM",
+    "NOREPLICAS",
+    "LOADING",
+    "MISCONF",
+    "BUSY",
+    "MASTERDOWN",
+    "WRONGTYPE",
+    "NEWER",
+    "MALFORMED",
+    // Of a cluster, and of a server that lost the script to it.
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "NOSCRIPT",
+];
 
 /// What came of one message, when it was not stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,30 +75,28 @@ impl Redis {
     }
 
     async fn store_claimed(&self, batch: &Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
-        let mut calls = Pipeline::with_capacity(batch.messages.len());
-        for outgoing in &batch.messages {
-            calls.add_command(self.publish_call(batch, outgoing));
-        }
-        match self.call_publish(calls, deadline).await {
-            Ok(replies) => {
-                // Without a reply of its own a message is not known to be stored.
-                let replies = replies.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-                let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| {
-                    reply.map_or(Err(Failure::Unknown), |reply| outcome(&outgoing.channel, reply))
-                });
-                conclude(outcomes.collect(), self.timeout)
-            }
-            Err(NoReply::NotConnected(why)) => Err(PublishFailed::NotAccepted(why)),
-            Err(NoReply::Unanswered(_)) => Err(PublishFailed::UnknownOutcome(self.timeout)),
-        }
+        let call = |outgoing: &Outgoing| (slot_of_channel(&outgoing.channel), self.publish_call(batch, outgoing));
+        let calls: Vec<_> = batch.messages.iter().map(call).collect();
+        let replies = self.spread(&calls, Way::Publish, deadline).await;
+        let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| match reply {
+            Ok(reply) => outcome(&outgoing.channel, reply),
+            Err(NoReply::NotConnected(why)) => Err(Failure::Refused(why)),
+            Err(NoReply::Unanswered(_)) => Err(Failure::Unknown),
+        });
+        conclude(outcomes.collect(), self.timeout)
     }
 
-    /// Makes the calls on the connection that they belong on.
-    async fn call_publish(&self, calls: Pipeline, deadline: Instant) -> Result<Vec<Reply>, NoReply> {
-        if let Some(committer) = &self.committer {
+    /// Makes calls at one server, on the connection that they belong on.
+    pub(super) async fn call_publish(
+        &self,
+        server: &Server,
+        calls: Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, NoReply> {
+        if let Some(committer) = &server.committer {
             return committer.commit(calls, deadline).await;
         }
-        match timeout_at(deadline, self.commands.run_script(&self.scripts.publish, &calls)).await {
+        match timeout_at(deadline, server.commands.run_script(&self.scripts.publish, &calls)).await {
             Ok(replies) => Ok(replies?.into_iter().map(|value| Reply { value, sealed: true }).collect()),
             Err(elapsed) => Err(NoReply::Unanswered(elapsed.to_string())),
         }
