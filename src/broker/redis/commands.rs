@@ -63,6 +63,15 @@ pub(super) struct Script {
     by_text: &'static str,
 }
 
+/// How a call names its script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// By its hash, which the server may not know.
+    Hash,
+    /// By its text, after which the server knows the hash.
+    Text,
+}
+
 impl Script {
     /// A script that writes.
     pub(super) fn new(text: impl Into<String>) -> Self {
@@ -80,6 +89,17 @@ impl Script {
     pub(super) fn call(&self, keys: &[String]) -> Cmd {
         let mut call = redis::cmd(self.by_hash);
         call.arg(&self.hash).arg(keys.len()).arg(keys);
+        call
+    }
+
+    /// Begins a call of so many keys; these and its arguments are to be added, `words` in all and of about `size` bytes.
+    pub(super) fn begin(&self, form: Form, keys: usize, words: usize, size: usize) -> Cmd {
+        let mut call = Cmd::with_capacity(words, size);
+        match form {
+            Form::Hash => call.arg(self.by_hash).arg(&self.hash),
+            Form::Text => call.arg(self.by_text).arg(&self.text),
+        };
+        call.arg(keys);
         call
     }
 
@@ -102,6 +122,11 @@ impl Script {
 }
 
 impl Connection {
+    /// Gives it up, as its server is not the one to use any more.
+    pub(super) fn leave(&self) {
+        self.broken.cancel();
+    }
+
     /// What belongs behind a batch here.
     pub(super) fn seal(&self) -> Seal {
         self.seal
@@ -116,7 +141,7 @@ impl Connection {
             Err(error) => error.is_connection_dropped(),
         };
         if useless {
-            self.broken.cancel();
+            self.leave();
         }
         replies.map_err(|error| NoReply::Unanswered(error.to_string()))
     }
@@ -193,6 +218,11 @@ impl Commands {
         self.link.get().map(drop)
     }
 
+    /// Whether it stood before, or does now.
+    pub(super) fn was_up(&self) -> bool {
+        self.link.was_up()
+    }
+
     /// Waits until it stands.
     pub(super) async fn up(&self) {
         self.link.wait().await;
@@ -210,13 +240,6 @@ impl Commands {
     /// Sends commands in one round trip. Each has its reply, which may be an error.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
         self.connection()?.send(commands).await
-    }
-
-    /// Sends one command.
-    pub(super) async fn send_one(&self, command: Cmd) -> Result<Value, NoReply> {
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.add_command(command);
-        Ok(self.send(&pipeline).await?.pop().unwrap_or_default())
     }
 
     /// Sends calls of one script in one round trip, and in a second one those for which the server lacked its text.
@@ -238,6 +261,6 @@ impl Commands {
     }
 }
 
-fn is_error(reply: &Value, kind: ServerErrorKind) -> bool {
+pub(super) fn is_error(reply: &Value, kind: ServerErrorKind) -> bool {
     matches!(reply, Value::ServerError(error) if error.kind() == Some(kind))
 }

@@ -125,6 +125,11 @@ impl Feed {
         self.link.get()
     }
 
+    /// Whether it stood before, or does now.
+    pub(super) fn was_up(&self) -> bool {
+        self.link.was_up()
+    }
+
     /// Waits until it stands.
     pub(super) async fn up(&self) {
         self.link.wait().await;

@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::InvalidUrl;
 use super::cluster::{Cluster, Told, Untold};
-use super::commands::Script;
 use super::feed::Request;
 use super::inspection::Unfit;
 use super::place::{Address, shown};
@@ -143,22 +143,25 @@ impl Field {
         join_all(layout.servers.iter().map(|server| server.commands.check())).await.into_iter().collect()
     }
 
-    /// Keeps the connections up, and the map as it is. Never ends by itself.
-    pub(super) async fn run(&self, publish: &Script) {
-        tokio::join!(self.run_servers(publish), self.follow());
+    /// Keeps the connections up, and the map as it is, until `shutdown`.
+    pub(super) async fn run(&self, shutdown: CancellationToken) {
+        let mut servers = JoinSet::new();
+        let running = async { tokio::join!(self.run_servers(&mut servers), self.follow()) };
+        shutdown.run_until_cancelled(Box::pin(running)).await;
+        servers.shutdown().await;
     }
 
-    async fn run_servers(&self, publish: &Script) {
+    async fn run_servers(&self, running: &mut JoinSet<()>) {
         let mut layouts = self.layout.subscribe();
-        let mut running = FuturesUnordered::new();
         loop {
             let layout = Arc::clone(&layouts.borrow_and_update());
-            for server in layout.servers.iter().filter(|server| server.claim()).map(Arc::clone) {
-                running.push(async move { server.run(publish).await });
+            for server in layout.servers.iter().filter(|server| server.claim()) {
+                running.spawn(Arc::clone(server).run());
             }
             tokio::select! {
                 _ = layouts.changed() => {}
-                Some(()) = running.next() => {}
+                // One that was left has ended.
+                Some(_) = running.join_next() => {}
             }
         }
     }

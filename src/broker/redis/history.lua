@@ -2,9 +2,13 @@
 
 local CHAIN = 8
 
+-- What the server's own history is called. It cannot change within one call.
+local function replication_id()
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+end
+
 -- The history to write in, changed in memory only. keys: meta, records of express, records of normal.
-local function enter(keys, fresh)
-  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+local function enter(keys, fresh, replid)
   local meta = redis.call('GET', keys[1])
   if not meta then
     -- Never used, flushed or evicted. Records that outlived their meta key belong to no known epoch. Asked first, as a

@@ -8,7 +8,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value};
 
 use super::keys::Keys;
-use crate::config::{self, BrokerUrl, Durability};
+use super::slots::Topology;
+use crate::config::{self, Durability};
 
 /// The first release with what the scripts need.
 const OLDEST: u32 = 7;
@@ -27,9 +28,11 @@ return denied";
 /// What is called outside the scripts: without a key, on a key, and on a pub/sub channel.
 const BARE_CALLS: &[&str] = &["INFO", "TIME"];
 const KEY_CALLS: &[&str] = &["GET", "LLEN", "SET"];
-/// Those of pub/sub, where there is one server, and in a cluster.
-const PUBSUB_CALLS: [&[&str]; 2] = [&["PUBLISH", "SUBSCRIBE"], &["SPUBLISH", "SSUBSCRIBE"]];
+/// With one server: of pub/sub, and otherwise.
+const SINGLE_PUBSUB_CALLS: &[&str] = &["PUBLISH", "SUBSCRIBE"];
 const SINGLE_CALLS: &[&[&str]] = &[&["UNSUBSCRIBE"]];
+/// In a cluster.
+const CLUSTER_PUBSUB_CALLS: &[&str] = &["SPUBLISH", "SSUBSCRIBE"];
 const CLUSTER_CALLS: &[&[&str]] = &[&["SUNSUBSCRIBE"], &["ASKING"], &["CLUSTER", "info"], &["CLUSTER", "slots"]];
 const SCRIPT_CALLS: &[&str] = &["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
@@ -116,8 +119,7 @@ pub(super) struct Inspector {
     durability: Durability,
     /// What its server is called in logs.
     server: String,
-    /// Whether that is one of a cluster.
-    in_cluster: bool,
+    topology: Topology,
     /// The run of a server whose settings were told last.
     told: Mutex<Option<String>>,
 }
@@ -130,7 +132,11 @@ impl Inspector {
         scripts: impl Iterator<Item = &'a str>,
         server: &str,
     ) -> Self {
-        let in_cluster = matches!(config.url.value, BrokerUrl::Cluster(_));
+        let topology = Topology::from(&config.url.value);
+        let (pubsub, others) = match topology {
+            Topology::Single => (SINGLE_PUBSUB_CALLS, SINGLE_CALLS),
+            Topology::Cluster => (CLUSTER_PUBSUB_CALLS, CLUSTER_CALLS),
+        };
         let on_keys: BTreeSet<_> = scripts.flat_map(calls_of).chain(KEY_CALLS.iter().copied()).collect();
         let key = keys.claim([0; 16]);
         // In small letters, as nobody else writes commands so: what looks for one on the wire is not misled.
@@ -139,8 +145,8 @@ impl Inspector {
             [call.to_ascii_lowercase()].into_iter().chain(on.iter().map(ToString::to_string)).collect()
         };
         let mut calls: Vec<_> = BARE_CALLS.iter().map(|call| words(&[call])).collect();
-        calls.extend(if in_cluster { CLUSTER_CALLS } else { SINGLE_CALLS }.iter().map(|call| words(call)));
-        let (pubsub, probe) = (PUBSUB_CALLS[usize::from(in_cluster)], keys.probe("0", uuid::Uuid::nil()));
+        calls.extend(others.iter().map(|call| words(call)));
+        let probe = keys.probe("0", uuid::Uuid::nil());
         calls.extend(pubsub.iter().map(|call| words(&[call, &probe])));
         calls.extend(SCRIPT_CALLS.iter().map(|call| words(&[call, "", "1", &key])));
         let special = |call: &&str| BARE_CALLS.contains(call) || pubsub.contains(call);
@@ -153,7 +159,7 @@ impl Inspector {
             prefix: config.prefix.clone(),
             durability: config.durability,
             server: server.to_owned(),
-            in_cluster,
+            topology,
             told: Mutex::default(),
         }
     }
@@ -168,9 +174,9 @@ impl Inspector {
         if version.major < OLDEST {
             return Err(Unfit::TooOld(fact("redis_version").to_owned()).into());
         }
-        match (fact("cluster_enabled"), self.in_cluster) {
-            ("1", false) => return Err(Unfit::Cluster.into()),
-            ("0", true) => return Err(Unfit::NoCluster.into()),
+        match (fact("cluster_enabled"), self.topology) {
+            ("1", Topology::Single) => return Err(Unfit::Cluster.into()),
+            ("0", Topology::Cluster) => return Err(Unfit::NoCluster.into()),
             _ => {}
         }
         self.check_rights(connection, version).await?;

@@ -1,5 +1,7 @@
 //! How a channel's keys are called in Redis.
 
+use redis::{Cmd, RedisWrite};
+
 use super::slots::Slot;
 use crate::notification::ChannelName;
 use crate::stream::Lane;
@@ -13,6 +15,14 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new(prefix: &str) -> Self {
         Self { prefix: prefix.into() }
+    }
+
+    /// Adds the keys that a script which writes works on, in the order in which `history.lua` takes them.
+    pub(super) fn for_write(&self, channel: &ChannelName, call: &mut Cmd) {
+        let prefix = &self.prefix;
+        for kind in ["m", lane_code(Lane::Express), lane_code(Lane::Normal)] {
+            call.write_arg_fmt(format_args!("{prefix}:{{{channel}}}:{kind}"));
+        }
     }
 
     /// The epoch, the tops and the chain of earlier epochs, as `meta.lua` reads them.

@@ -63,6 +63,11 @@ impl<T: Clone> Link<T> {
         self.state.borrow().clone().map_err(|why| format!("the {} is down: {why}", self.name))
     }
 
+    /// Whether it was up before, or is now.
+    pub(super) fn was_up(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
     /// Waits until it is up.
     pub(super) async fn wait(&self) {
         // It cannot close, as `self` holds the sender.

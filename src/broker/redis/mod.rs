@@ -68,11 +68,11 @@ use self::commands::{NoReply, Script};
 use self::field::Field;
 use self::keys::Keys;
 use self::server::Builder;
-use self::slots::Slot;
-use self::spread::Way;
+use self::slots::{Slot, Topology};
+use self::spread::Work;
 use self::wanted::Wanted;
 use super::Unavailable;
-use crate::config::{self, BrokerUrl};
+use crate::config;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
 use crate::telemetry::Metrics;
@@ -84,7 +84,7 @@ pub struct Redis {
     keys: Arc<Keys>,
     wanted: Arc<Wanted>,
     durability: Arc<str>,
-    scripts: Scripts,
+    scripts: Arc<Scripts>,
     in_flight: Semaphore,
     timeout: Duration,
     idempotency_ttl: Duration,
@@ -110,7 +110,7 @@ impl Redis {
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         let keys = Arc::new(Keys::new(&config.prefix));
         let node = Uuid::now_v7();
-        let scripts = Scripts::new(matches!(config.url.value, BrokerUrl::Cluster(_)));
+        let scripts = Arc::new(Scripts::new(Topology::from(&config.url.value)));
         let wanted = Arc::<Wanted>::default();
         let builder = Builder {
             config: config.clone(),
@@ -118,7 +118,7 @@ impl Redis {
             inlet,
             wanted: Arc::clone(&wanted),
             node,
-            scripts: scripts.texts().map(str::to_owned).collect(),
+            scripts: Arc::clone(&scripts),
         };
         Ok(Self {
             field: Field::new(builder)?,
@@ -146,7 +146,7 @@ impl Redis {
     }
 
     pub(super) async fn run(&self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(Box::pin(self.field.run(&self.scripts.publish))).await;
+        self.field.run(shutdown).await;
     }
 
     pub(super) async fn subscribe(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
@@ -167,16 +167,16 @@ impl Redis {
 
     /// Sends one command on a key of a slot.
     async fn send_one(&self, slot: Slot, command: Cmd) -> Result<Value, NoReply> {
-        self.make(slot, command, Way::Plain).await
+        self.make(Work::Plain(&[(slot, command)])).await
     }
 
     /// Runs one call of a script on keys of a slot.
     async fn run_once(&self, slot: Slot, script: &Script, call: Cmd) -> Result<Value, NoReply> {
-        self.make(slot, call, Way::Script(script)).await
+        self.make(Work::Script(script, &[(slot, call)])).await
     }
 
-    async fn make(&self, slot: Slot, call: Cmd, way: Way<'_>) -> Result<Value, NoReply> {
-        let outcomes = self.spread(&[(slot, call)], way, Instant::now() + self.timeout).await;
+    async fn make(&self, one: Work<'_>) -> Result<Value, NoReply> {
+        let outcomes = self.spread(one, Instant::now() + self.timeout).await;
         Ok(outcomes.into_iter().next().transpose()?.map(|reply| reply.value).unwrap_or_default())
     }
 
@@ -194,14 +194,13 @@ macro_rules! text {
 
 impl Scripts {
     /// In a cluster what is published is told by sharded pub/sub.
-    fn new(in_cluster: bool) -> Self {
+    fn new(topology: Topology) -> Self {
         let publish = text!("meta.lua", "history.lua", "clock.lua", "age.lua", "publish.lua");
         Self {
-            publish: Script::new(if in_cluster {
-                publish.replace("'PUBLISH'", "'SPUBLISH'")
-            } else {
-                publish.to_owned()
-            }),
+            publish: match topology {
+                Topology::Single => Script::new(publish),
+                Topology::Cluster => Script::new(publish.replace("'PUBLISH'", "'SPUBLISH'")),
+            },
             open: Script::new(text!("meta.lua", "history.lua", "open.lua")),
             resume: Script::read_only(text!("meta.lua", "clock.lua", "age.lua", "resume.lua")),
             bucket: Script::new(text!("bucket.lua")),

@@ -4,6 +4,6 @@
 -- ARGV: fresh epoch, meta ttl
 -- Returns what GET meta would.
 
-local history = enter(KEYS, ARGV[1])
+local history = enter(KEYS, ARGV[1], replication_id())
 leave(KEYS, history, ARGV[2])
 return redis.call('GET', KEYS[1])

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::keys::slot_of_channel;
 use super::publish::millis;
-use super::spread::Way;
+use super::spread::Work;
 use super::{Redis, read_reply};
 use crate::broker::Unavailable;
 use crate::notification::ChannelName;
@@ -32,7 +32,7 @@ impl Redis {
                 calls.push((slot_of_channel(channel), call));
             }
             let deadline = Instant::now() + self.timeout;
-            for reply in self.spread(&calls, Way::Script(&self.scripts.announce), deadline).await {
+            for reply in self.spread(Work::Script(&self.scripts.announce, &calls), deadline).await {
                 read_reply::<Value>(reply?.value)?;
             }
         }

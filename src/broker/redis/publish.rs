@@ -1,32 +1,29 @@
-//! Publishing to Redis: a script call per channel, all in one round trip, and what its replies mean. An idempotency
-//! key is claimed before that.
+//! Publishing to Redis, and what its replies mean. An idempotency key is claimed before that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult};
-use tokio::time::{Instant, timeout_at};
+use redis::{ErrorKind, RedisError, RedisResult};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::commands::NoReply;
-use super::commit::Reply;
-use super::envelope::{encode, read_lane};
-use super::keys::{hex, lane_code, slot_of_channel};
-use super::server::Server;
-use super::spread::Way;
+use super::commit::{Committed, Reply};
+use super::envelope::read_lane;
+use super::spread::Work;
 use super::{Redis, read_reply};
 use crate::broker::{Batch, Outgoing, PublishFailed, Published};
 use crate::notification::ChannelName;
-use crate::stream::{Epoch, Lane};
 
 /// How long the epoch and numbers of a channel outlive its last publish at least. Much longer than its history, so
 /// that a reader who comes back late is told what it missed, not that nothing is known.
 const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// For how long a channel's mark outlives the claim of its key: longer than any publish takes from the one to the other.
-const MARK_OUTLIVES: Duration = Duration::from_secs(120);
+pub(super) const MARK_OUTLIVES: Duration = Duration::from_secs(120);
 
 /// Errors that the publish script can only end with before it has stored anything.
-const REFUSALS: [&str; 15] = [
+const REFUSALS: &[&str] = &[
     "READONLY",
     "OOM",
     "NOREPLICAS",
@@ -37,12 +34,11 @@ const REFUSALS: [&str; 15] = [
     "WRONGTYPE",
     "NEWER",
     "MALFORMED",
-    // Of a cluster, and of a server that lost the script to it.
+    // Of a cluster.
     "MOVED",
     "ASK",
     "TRYAGAIN",
     "CLUSTERDOWN",
-    "NOSCRIPT",
 ];
 
 /// What came of one message, when it was not stored.
@@ -71,54 +67,14 @@ impl Redis {
             batch.id = first.id;
             batch.messages = first.channels.into_iter().map(|channel| readdress(first.id, channel)).collect();
         }
-        self.store_claimed(&batch, deadline).await
+        self.store_claimed(batch, deadline).await
     }
 
-    async fn store_claimed(&self, batch: &Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
-        let call = |outgoing: &Outgoing| (slot_of_channel(&outgoing.channel), self.publish_call(batch, outgoing));
-        let calls: Vec<_> = batch.messages.iter().map(call).collect();
-        let replies = self.spread(&calls, Way::Publish, deadline).await;
-        let outcomes = batch.messages.iter().zip(replies).map(|(outgoing, reply)| match reply {
-            Ok(reply) => outcome(&outgoing.channel, reply),
-            Err(NoReply::NotConnected(why)) => Err(Failure::Refused(why)),
-            Err(NoReply::Unanswered(_)) => Err(Failure::Unknown),
-        });
-        conclude(outcomes.collect(), self.timeout)
-    }
-
-    /// Makes calls at one server, on the connection that they belong on.
-    pub(super) async fn call_publish(
-        &self,
-        server: &Server,
-        calls: Pipeline,
-        deadline: Instant,
-    ) -> Result<Vec<Reply>, NoReply> {
-        if let Some(committer) = &server.committer {
-            return committer.commit(calls, deadline).await;
-        }
-        match timeout_at(deadline, server.commands.run_script(&self.scripts.publish, &calls)).await {
-            Ok(replies) => Ok(replies?.into_iter().map(|value| Reply { value, sealed: true }).collect()),
-            Err(elapsed) => Err(NoReply::Unanswered(elapsed.to_string())),
-        }
-    }
-
-    fn publish_call(&self, batch: &Batch, outgoing: &Outgoing) -> Cmd {
-        let Outgoing { channel, retention, message } = outgoing;
-        let mut keys = self.write_keys(channel);
-        keys.extend(batch.key.as_ref().map(|key| self.keys.mark(channel, key.digest)));
-        let mut call = self.scripts.publish.call(&keys);
-        call.arg(lane_code(Lane::of(message.priority)))
-            .arg(Epoch::random().to_string())
-            .arg(&*encode(message))
-            .arg(retention.size)
-            .arg(millis(retention.ttl))
-            .arg(millis(meta_ttl(retention.ttl)))
-            .arg(self.keys.pubsub(channel))
-            .arg(batch.id.simple().to_string());
-        if let Some(key) = &batch.key {
-            call.arg(hex(key.fingerprint)).arg(millis(self.idempotency_ttl + MARK_OUTLIVES));
-        }
-        call
+    async fn store_claimed(&self, batch: Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
+        let batch = Arc::new(batch);
+        let replies = self.spread(Work::Publish(&batch), deadline).await;
+        let outcomes = batch.messages.iter().zip(replies);
+        conclude(outcomes.map(|(outgoing, reply)| outcome(&outgoing.channel, reply)).collect(), self.timeout)
     }
 }
 
@@ -132,7 +88,12 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64 / 2)
 }
 
-fn outcome(channel: &ChannelName, Reply { value, sealed }: Reply) -> Result<Published, Failure> {
+fn outcome(channel: &ChannelName, reply: Reply) -> Result<Published, Failure> {
+    let Committed { value, sealed } = match reply {
+        Ok(committed) => committed,
+        Err(NoReply::NotConnected(why)) => return Err(Failure::Refused(why)),
+        Err(NoReply::Unanswered(_)) => return Err(Failure::Unknown),
+    };
     let error = match read_reply(value).and_then(|reply| read_stored(channel, reply)) {
         Ok(published) if sealed => return Ok(published),
         // It is stored, but not as durably as whoever published it is promised.
@@ -148,14 +109,20 @@ fn outcome(channel: &ChannelName, Reply { value, sealed }: Reply) -> Result<Publ
     }
 }
 
-/// Reads what the script returns: what came of it, and `lane epoch-seq id`.
-fn read_stored(channel: &ChannelName, (outcome, place): (String, String)) -> RedisResult<Published> {
-    let malformed = || RedisError::from((ErrorKind::UnexpectedReturnType, "is no place of a record", place.clone()));
-    let [lane, position, id] = *place.split(' ').collect::<Vec<_>>() else { return Err(malformed()) };
-    let lane = read_lane(lane).ok_or_else(malformed)?;
-    let position = position.parse().map_err(|_| malformed())?;
-    let id = id.parse().map_err(|_| malformed())?;
-    Ok(Published { channel: channel.clone(), lane, position, id, duplicate: outcome == "duplicate" })
+/// Reads what the script returns: `outcome lane epoch-seq id`.
+fn read_stored(channel: &ChannelName, reply: String) -> RedisResult<Published> {
+    let read = || {
+        let mut words = reply.split(' ');
+        let duplicate = match words.next()? {
+            "stored" => false,
+            "duplicate" => true,
+            _ => return None,
+        };
+        let (lane, position) = (read_lane(words.next()?)?, words.next()?.parse().ok()?);
+        let id = words.next()?.parse().ok()?;
+        words.next().is_none().then_some(Published { channel: channel.clone(), lane, position, id, duplicate })
+    };
+    read().ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "is no place of a record", reply.clone())))
 }
 
 /// What is known of a whole batch. Only if no message was stored may it be called not accepted.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::envelope::{Unreadable, decode};
 use super::keys::{lane_code, slot_of_channel};
 use super::publish::{meta_ttl, millis};
-use super::spread::Way;
+use super::spread::Work;
 use super::{Redis, read_reply};
 use crate::broker::resume::{Kept, Resume};
 use crate::broker::{LaneInfo, Unavailable};
@@ -64,7 +64,7 @@ impl Redis {
             command.arg(self.keys.records(channel, lane));
             commands.push((slot, command));
         }
-        let replies = self.spread(&commands, Way::Plain, Instant::now() + self.timeout).await;
+        let replies = self.spread(Work::Plain(&commands), Instant::now() + self.timeout).await;
         let replies: Vec<_> = replies.into_iter().collect::<Result<_, _>>()?;
         let mut replies = replies.into_iter().map(|reply| reply.value);
         // Not `tops`: it would give the channel an epoch, and so a key that stays for a month.

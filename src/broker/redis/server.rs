@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::RedisResult;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::InvalidUrl;
-use super::commands::{Commands, Script};
+use super::Scripts;
+use super::commands::Commands;
 use super::commit::Committer;
 use super::dialer::Dialer;
 use super::feed::Feed;
@@ -18,7 +20,7 @@ use super::inspection::Inspector;
 use super::keys::Keys;
 use super::place::{Access, Address, shown};
 use super::probe::Probe;
-use super::slots::Slot;
+use super::slots::{Slot, Topology};
 use super::wanted::Wanted;
 use crate::config::{self, Durability};
 use crate::stream::Inlet;
@@ -36,10 +38,12 @@ pub(super) struct Server {
     pub(super) place: Option<Address>,
     /// Where the keys are hashed to that this node has at it.
     pub(super) slot: Slot,
-    pub(super) commands: Commands,
-    /// What publishes go through when more than the server's reply is waited for.
-    pub(super) committer: Option<Committer>,
+    pub(super) commands: Arc<Commands>,
+    /// A connection of the publishes' own, when more than the server's reply is waited for.
+    sealing: Option<Arc<Commands>>,
+    pub(super) committer: Committer,
     pub(super) feed: Feed,
+    scripts: Arc<Scripts>,
     dialer: Dialer,
     probe: Arc<Probe>,
     /// Cancelled when it is not used any more.
@@ -58,8 +62,7 @@ pub(super) struct Builder {
     pub(super) inlet: Arc<dyn Inlet>,
     pub(super) wanted: Arc<Wanted>,
     pub(super) node: Uuid,
-    /// The texts of the scripts that are run.
-    pub(super) scripts: Vec<String>,
+    pub(super) scripts: Arc<Scripts>,
 }
 
 impl Builder {
@@ -78,19 +81,28 @@ impl Builder {
 
     fn build(&self, place: Option<Address>, tag: &str, dialer: Dialer, retired: CancellationToken) -> Server {
         let timeout = self.config.timeout;
+        let topology = Topology::from(&self.config.url.value);
         let name = place.as_ref().map_or_else(|| "redis".to_owned(), |place| format!("redis at {}", shown(place)));
-        let probe = Arc::new(Probe::new(self.keys.probe(tag, self.node), place.is_some()));
-        let scripts = self.scripts.iter().map(String::as_str);
-        let inspector = Arc::new(Inspector::new(&self.config, &self.keys, scripts, &name));
-        let committer = (self.config.durability != Durability::Primary).then(|| {
+        let probe = Arc::new(Probe::new(self.keys.probe(tag, self.node), topology));
+        let inspector = Arc::new(Inspector::new(&self.config, &self.keys, self.scripts.texts(), &name));
+        let sealing = (self.config.durability != Durability::Primary).then(|| {
             // What is waited for may take as long as a publish, and is answered then.
-            let commands = Commands::new("publish", &name, dialer.clone(), Arc::clone(&inspector), timeout * 2);
-            Committer::new(commands, self.keys.committed(tag, self.node))
+            Arc::new(Commands::new("publish", &name, dialer.clone(), Arc::clone(&inspector), timeout * 2))
         });
+        let commands = Arc::new(Commands::new("command", &name, dialer.clone(), inspector, timeout));
+        let committer = Committer::new(
+            Arc::clone(sealing.as_ref().unwrap_or(&commands)),
+            Arc::clone(&self.keys),
+            self.keys.committed(tag, self.node),
+            self.config.idempotency_ttl,
+            topology,
+        );
         Server {
             slot: Slot::of(tag),
-            commands: Commands::new("command", &name, dialer.clone(), inspector, timeout),
+            commands,
+            sealing,
             committer,
+            scripts: Arc::clone(&self.scripts),
             feed: Feed::new(
                 place.clone(),
                 dialer.clone(),
@@ -114,8 +126,8 @@ impl Builder {
 impl Server {
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
         self.commands.count_in(metrics);
-        if let Some(committer) = &self.committer {
-            committer.count_in(metrics);
+        if let Some(sealing) = &self.sealing {
+            sealing.count_in(metrics);
         }
         self.feed.count_in(metrics);
     }
@@ -126,15 +138,21 @@ impl Server {
     }
 
     /// Keeps its connections up, until it is retired.
-    pub(super) async fn run(&self, publish: &Script) {
+    pub(super) async fn run(self: Arc<Self>) {
+        // Each a task of its own, so that what comes in and what goes out need not wait for each other.
+        let mut tasks = JoinSet::new();
+        let server = Arc::clone(&self);
+        tasks.spawn(async move { server.feed.run().await });
+        let server = Arc::clone(&self);
+        tasks.spawn(async move { server.committer.run(&server.scripts.publish).await });
         let connections = async {
-            let commits = async {
-                if let Some(committer) = &self.committer {
-                    committer.run(publish).await;
+            let sealing = async {
+                if let Some(sealing) = &self.sealing {
+                    sealing.run().await;
                 }
             };
             let probes = self.probe.run(&self.commands, &self.feed);
-            tokio::join!(self.dialer.watch(), self.commands.run(), commits, self.feed.run(), probes);
+            tokio::join!(self.dialer.watch(), self.commands.run(), sealing, probes);
         };
         let left = async {
             self.retired.cancelled().await;
@@ -147,6 +165,12 @@ impl Server {
         }
     }
 
+    /// Waits until what publishes go through stands, if it is not to be left.
+    pub(super) async fn up(&self) {
+        self.sealing.as_ref().unwrap_or(&self.commands).up().await;
+        self.commands.up().await;
+    }
+
     /// From now on it is not used any more.
     pub(super) fn retire(&self) {
         self.retired.cancel();
@@ -156,9 +180,11 @@ impl Server {
         self.retired.is_cancelled()
     }
 
-    /// Whether it has come into use so lately that its connections may be about to be made.
+    /// Whether it has come into use so lately that its first connections may be about to be made.
     pub(super) fn is_young(&self) -> bool {
-        self.place.is_some() && !self.is_retired() && self.born.elapsed() < YOUTH
+        let sealing = self.sealing.as_ref().unwrap_or(&self.commands);
+        let was_up = self.commands.was_up() && sealing.was_up() && self.feed.was_up();
+        self.place.is_some() && !self.is_retired() && !was_up && self.born.elapsed() < YOUTH
     }
 
     /// Whether what is published there comes back.
@@ -168,7 +194,7 @@ impl Server {
     pub(super) fn readiness(&self) -> Result<(), String> {
         let broken = || {
             self.commands.state()?;
-            self.committer.as_ref().map_or(Ok(()), Committer::state)?;
+            self.sealing.as_ref().map_or(Ok(()), |sealing| sealing.state())?;
             self.feed.state()?;
             self.probe.state()
         };

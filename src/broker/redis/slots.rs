@@ -5,14 +5,30 @@ use std::ops::RangeInclusive;
 use redis::Value;
 
 use super::place::Address;
+use crate::config::BrokerUrl;
 
 /// How many there are.
 const COUNT: usize = 16_384;
 /// In place of an owner's index, when there is none.
 const NOBODY: u16 = u16::MAX;
 
-/// One of the parts that a cluster's keys are divided into.
+/// How servers share what is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Topology {
+    /// One has it all, and PUBLISH reaches whoever listens there.
+    Single,
+    /// Each has some slots, and SPUBLISH reaches whoever listens to one of them. A script may use the keys of one.
+    Cluster,
+}
+
+impl From<&BrokerUrl> for Topology {
+    fn from(url: &BrokerUrl) -> Self {
+        if matches!(url, BrokerUrl::Cluster(_)) { Self::Cluster } else { Self::Single }
+    }
+}
+
+/// One of the parts that a cluster's keys are divided into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(u16);
 
 impl Slot {

@@ -20,24 +20,76 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Redis;
 use super::commands::{NoReply, Script};
-use super::commit::Reply;
+use super::commit::{Committed, Reply};
 use super::field::Layout;
+use super::keys::slot_of_channel;
 use super::place::Address;
 use super::server::Server;
 use super::slots::Slot;
+use crate::broker::Batch;
 
 /// Between two tries of what a server refuses while it moves a slot; spread.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// How calls are sent.
+/// What is to be done, each part of it on keys of one slot.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Way<'a> {
-    /// As they are.
-    Plain,
-    /// As calls of a script, which the server may not know yet.
-    Script(&'a Script),
-    /// As calls that store.
-    Publish,
+pub(super) enum Work<'a> {
+    /// Calls as they are.
+    Plain(&'a [(Slot, Cmd)]),
+    /// Calls of a script, which the server may not know yet.
+    Script(&'a Script, &'a [(Slot, Cmd)]),
+    /// Messages to be stored.
+    Publish(&'a Arc<Batch>),
+}
+
+impl<'a> Work<'a> {
+    fn len(self) -> usize {
+        match self {
+            Self::Plain(calls) | Self::Script(_, calls) => calls.len(),
+            Self::Publish(batch) => batch.messages.len(),
+        }
+    }
+
+    fn slot(self, index: usize) -> Slot {
+        match self {
+            Self::Plain(calls) | Self::Script(_, calls) => calls[index].0,
+            Self::Publish(batch) => slot_of_channel(&batch.messages[index].channel),
+        }
+    }
+
+    /// The call that may be sent on to another server; none where it would be refused there.
+    fn alone(self, index: usize) -> Option<Cmd> {
+        match self {
+            Self::Plain(calls) => Some(calls[index].1.clone()),
+            Self::Script(script, calls) => Some(script.with_text(&calls[index].1)),
+            Self::Publish(_) => None,
+        }
+    }
+
+    async fn send(self, Group { server, places }: &Group, deadline: Instant) -> Result<Vec<Reply>, NoReply> {
+        let pipeline = |calls: &'a [(Slot, Cmd)]| {
+            let mut pipeline = Pipeline::with_capacity(places.len());
+            for &index in places {
+                pipeline.add_command(calls[index].1.clone());
+            }
+            pipeline
+        };
+        let values = match self {
+            Self::Plain(calls) => server.commands.send(&pipeline(calls)).await,
+            Self::Script(script, calls) => server.commands.run_script(script, &pipeline(calls)).await,
+            Self::Publish(batch) => return server.committer.commit(part(batch, places), deadline).await,
+        };
+        Ok(values?.into_iter().map(|value| Ok(Committed::of(value))).collect())
+    }
+}
+
+/// The messages of a batch that one server has to store.
+fn part(batch: &Arc<Batch>, places: &[usize]) -> Arc<Batch> {
+    if places.len() == batch.messages.len() {
+        return Arc::clone(batch);
+    }
+    let messages = places.iter().map(|&index| batch.messages[index].clone()).collect();
+    Arc::new(Batch { id: batch.id, key: batch.key.clone(), messages })
 }
 
 /// Why a call is to be made again. Nothing was done.
@@ -58,80 +110,26 @@ struct Group {
     places: Vec<usize>,
 }
 
-type Outcome = Result<Reply, NoReply>;
-
 impl Redis {
-    /// Makes calls, each on keys of its slot, and returns what came of each.
-    pub(super) async fn spread(&self, calls: &[(Slot, Cmd)], way: Way<'_>, deadline: Instant) -> Vec<Outcome> {
-        let mut outcomes: Vec<Outcome> = Vec::new();
-        outcomes.resize_with(calls.len(), || Err(NoReply::Unanswered("a reply is missing".to_owned())));
-        let mut left: Vec<usize> = (0..calls.len()).collect();
+    /// Does work, and returns what came of each part of it.
+    pub(super) async fn spread(&self, work: Work<'_>, deadline: Instant) -> Vec<Reply> {
+        let mut replies: Vec<Reply> = Vec::new();
+        replies.resize_with(work.len(), || Err(NoReply::Unanswered("a reply is missing".to_owned())));
+        let mut left: Vec<usize> = (0..work.len()).collect();
         loop {
             let layout = self.field.layout();
-            let groups = group(&layout, calls, &left, &mut outcomes);
-            let sent = groups.iter().map(|group| self.send_group(group, calls, way, deadline));
-            let replies = join_all(sent).await;
-            for (group, replies) in groups.iter().zip(replies) {
-                note(&mut outcomes, group, replies);
+            let groups = group(&layout, work, &left, &mut replies);
+            let answers = join_all(groups.iter().map(|group| work.send(group, deadline))).await;
+            for (group, answers) in groups.iter().zip(answers) {
+                note(&mut replies, group, answers);
             }
             if !self.field.is_cluster() {
-                return outcomes;
+                return replies;
             }
-            if !matches!(way, Way::Publish) {
-                self.send_on(&layout, calls, way, &left, &mut outcomes).await;
-            }
-            left.retain(|&index| may_succeed(&layout, calls, index, &outcomes));
-            if left.is_empty() || !self.settle(&layout, calls, &left, &outcomes, deadline).await {
-                return outcomes;
-            }
-        }
-    }
-
-    async fn send_group(
-        &self,
-        group: &Group,
-        calls: &[(Slot, Cmd)],
-        way: Way<'_>,
-        deadline: Instant,
-    ) -> Result<Vec<Reply>, NoReply> {
-        let mut pipeline = Pipeline::with_capacity(group.places.len());
-        for &index in &group.places {
-            pipeline.add_command(calls[index].1.clone());
-        }
-        let sent = match way {
-            Way::Plain => group.server.commands.send(&pipeline).await,
-            Way::Script(script) => group.server.commands.run_script(script, &pipeline).await,
-            Way::Publish => return self.call_publish(&group.server, pipeline, deadline).await,
-        };
-        Ok(sent?.into_iter().map(Reply::of).collect())
-    }
-
-    /// Makes those calls that were sent on to the server that is about to have their slot, if it is in use.
-    async fn send_on(
-        &self,
-        layout: &Layout,
-        calls: &[(Slot, Cmd)],
-        way: Way<'_>,
-        left: &[usize],
-        outcomes: &mut [Outcome],
-    ) {
-        for &index in left {
-            let Some(Again::Ask(place)) = outcomes[index].as_ref().ok().and_then(|reply| again(&reply.value)) else {
-                continue;
-            };
-            let Some(server) = layout.at(&place) else { continue };
-            let call = match way {
-                Way::Script(script) => script.with_text(&calls[index].1),
-                _ => calls[index].1.clone(),
-            };
-            let mut pipeline = Pipeline::with_capacity(2);
-            // It holds for the next call, and the two are written as one.
-            pipeline.cmd("ASKING");
-            pipeline.add_command(call);
-            if let Ok(replies) = server.commands.send(&pipeline).await
-                && let Some(value) = replies.into_iter().nth(1)
-            {
-                outcomes[index] = Ok(Reply::of(value));
+            send_on(&layout, work, &left, &mut replies).await;
+            left.retain(|&index| may_succeed(&layout, work.slot(index), &replies[index]));
+            if left.is_empty() || !self.settle(&layout, work, &left, &replies, deadline).await {
+                return replies;
             }
         }
     }
@@ -140,51 +138,58 @@ impl Redis {
     async fn settle(
         &self,
         layout: &Layout,
-        calls: &[(Slot, Cmd)],
+        work: Work<'_>,
         left: &[usize],
-        outcomes: &[Outcome],
+        replies: &[Reply],
         deadline: Instant,
     ) -> bool {
-        let moved = |&index: &usize| match &outcomes[index] {
-            Ok(reply) => again(&reply.value) == Some(Again::Moved),
-            Err(_) => layout.server(calls[index].0).is_none(),
-        };
-        if left.iter().any(moved) {
+        if left.iter().any(|&index| again(&replies[index]) == Some(Again::Moved)) {
             return self.field.asked_anew(deadline).await;
         }
-        if let Some(server) = left.iter().filter(|&&index| outcomes[index].is_err()).find_map(|&index| {
-            let server = self.field.layout().server(calls[index].0).map(Arc::clone);
-            server.filter(|server| server.is_young())
-        }) {
-            let up = async {
-                server.commands.up().await;
-                if let Some(committer) = &server.committer {
-                    committer.up().await;
-                }
-            };
-            // It may be left meanwhile.
-            let up = tokio::time::timeout(PAUSE, up);
-            return timeout_at(deadline, up).await.is_ok();
-        }
-        let pause = PAUSE.mul_f64(rand::random_range(0.5..=1.0));
-        timeout_at(deadline, tokio::time::sleep(pause)).await.is_ok()
+        let pause = tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..=1.0)));
+        let not_up = left.iter().find(|&&index| replies[index].is_err());
+        let young = not_up.and_then(|&index| layout.server(work.slot(index))).filter(|server| server.is_young());
+        let wait = async {
+            match young {
+                // It may be left meanwhile, and is looked at again then.
+                Some(server) => tokio::select! { () = server.up() => {}, () = pause => {} },
+                None => pause.await,
+            }
+        };
+        timeout_at(deadline, wait).await.is_ok()
     }
 }
 
-impl Reply {
-    /// One that needs no seal.
-    pub(super) fn of(value: Value) -> Self {
+/// Makes those calls that were sent on to the server that is about to have their slot, if it is in use.
+async fn send_on(layout: &Layout, work: Work<'_>, left: &[usize], replies: &mut [Reply]) {
+    for &index in left {
+        let Some(Again::Ask(place)) = again(&replies[index]) else { continue };
+        let (Some(server), Some(call)) = (layout.at(&place), work.alone(index)) else { continue };
+        let mut pipeline = Pipeline::with_capacity(2);
+        // It holds for the next call, and the two are written as one.
+        pipeline.cmd("ASKING");
+        pipeline.add_command(call);
+        replies[index] = match server.commands.send(&pipeline).await {
+            Ok(values) => Ok(Committed::of(values.into_iter().nth(1).unwrap_or_default())),
+            Err(error) => Err(error),
+        };
+    }
+}
+
+impl Committed {
+    /// What needs no seal.
+    fn of(value: Value) -> Self {
         Self { value, sealed: true }
     }
 }
 
-/// Puts calls together by the server that has their slots. Those of no server have their outcome.
-fn group(layout: &Layout, calls: &[(Slot, Cmd)], left: &[usize], outcomes: &mut [Outcome]) -> Vec<Group> {
+/// Puts work together by the server that has its slots. What no server has is told so.
+fn group(layout: &Layout, work: Work<'_>, left: &[usize], replies: &mut [Reply]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::with_capacity(1);
     for &index in left {
-        let slot = calls[index].0;
+        let slot = work.slot(index);
         let Some(server) = layout.server(slot) else {
-            outcomes[index] = Err(NoReply::NotConnected(layout.lack(slot)));
+            replies[index] = Err(NoReply::NotConnected(layout.lack(slot)));
             continue;
         };
         match groups.iter_mut().find(|group| Arc::ptr_eq(&group.server, server)) {
@@ -196,37 +201,33 @@ fn group(layout: &Layout, calls: &[(Slot, Cmd)], left: &[usize], outcomes: &mut 
 }
 
 /// Puts what a server replied where it belongs.
-fn note(outcomes: &mut [Outcome], group: &Group, replies: Result<Vec<Reply>, NoReply>) {
-    match replies {
-        Ok(replies) => {
-            for (&index, reply) in group.places.iter().zip(replies) {
-                outcomes[index] = Ok(reply);
+fn note(replies: &mut [Reply], group: &Group, answers: Result<Vec<Reply>, NoReply>) {
+    match answers {
+        Ok(answers) => {
+            for (&index, answer) in group.places.iter().zip(answers) {
+                replies[index] = answer;
             }
         }
-        Err(error) => group.places.iter().for_each(|&index| outcomes[index] = Err(error.clone())),
+        Err(error) => group.places.iter().for_each(|&index| replies[index] = Err(error.clone())),
     }
 }
 
-/// Whether a call that failed was not made, and may be made soon.
-fn may_succeed(layout: &Layout, calls: &[(Slot, Cmd)], index: usize, outcomes: &[Outcome]) -> bool {
-    match &outcomes[index] {
-        Ok(reply) => again(&reply.value).is_some(),
-        Err(NoReply::Unanswered(_)) => false,
-        Err(NoReply::NotConnected(_)) => match layout.server(calls[index].0) {
-            Some(server) => server.is_young() || server.is_retired(),
-            None => false,
-        },
+/// Whether something was not done, and may be soon.
+fn may_succeed(layout: &Layout, slot: Slot, reply: &Reply) -> bool {
+    match (reply, layout.server(slot)) {
+        (Ok(_), _) => again(reply).is_some(),
+        (Err(NoReply::NotConnected(_)), Some(server)) => server.is_young() || server.is_retired(),
+        (Err(_), _) => false,
     }
 }
 
-/// Whether a reply says that the call was not made, and may be made again.
-fn again(reply: &Value) -> Option<Again> {
-    let Value::ServerError(error) = reply else { return None };
+/// Whether a reply says that nothing was done, and may be.
+fn again(reply: &Reply) -> Option<Again> {
+    let Ok(Committed { value: Value::ServerError(error), .. }) = reply else { return None };
     match error.kind()? {
         ServerErrorKind::Moved => Some(Again::Moved),
         ServerErrorKind::Ask => Some(error.details().and_then(asked).map_or(Again::Later, Again::Ask)),
-        // In a batch whose first call, which brings the script, was refused.
-        ServerErrorKind::TryAgain | ServerErrorKind::NoScript => Some(Again::Later),
+        ServerErrorKind::TryAgain => Some(Again::Later),
         _ => None,
     }
 }
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_was_not_done_is_told_from_what_was() {
-        let reply = |line: &str| redis::parse_redis_value(line.as_bytes()).unwrap();
+        let reply = |line: &str| Ok(Committed::of(redis::parse_redis_value(line.as_bytes()).unwrap()));
         let place = ("10.0.0.7".to_owned(), 6_379);
         assert_eq!(again(&reply("-MOVED 3999 10.0.0.7:6379\r\n")), Some(Again::Moved));
         assert_eq!(again(&reply("-ASK 3999 10.0.0.7:6379\r\n")), Some(Again::Ask(place)));
