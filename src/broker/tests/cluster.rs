@@ -10,6 +10,12 @@ use super::*;
 use crate::broker::Unfit;
 use crate::config::Durability;
 
+/// As [`Node::persist`], which must not take for ever.
+async fn persist(node: &Node, batch: Batch) -> Published {
+    let persisted = tokio::time::timeout(PATIENCE, node.persist(batch.clone())).await;
+    persisted.unwrap_or_else(|_| panic!("{:?} is not stored: {:?}", batch.messages[0].channel, node.broker.readiness()))
+}
+
 /// Publishes to channels in turn until it is told to stop, each text under a key of its own and until it is stored.
 struct Load {
     stored: HashMap<ChannelName, Vec<String>>,
@@ -24,7 +30,7 @@ impl Load {
                 break;
             }
             let (text, begun) = (number.to_string(), Instant::now());
-            let published = node.persist(keyed(name, &text, number as u128)).await;
+            let published = persist(node, keyed(name, &text, number as u128)).await;
             assert_eq!(&published.channel, name);
             load.slowest = load.slowest.max(begun.elapsed());
             load.stored.entry(name.clone()).or_default().push(text);
@@ -238,7 +244,7 @@ async fn fail_over(stop_primary: impl FnOnce(&mut Cluster, usize)) {
     let mut texts: HashMap<ChannelName, Vec<String>> = HashMap::new();
     for round in 0..20 {
         for (key, name) in (3 * round..).zip(&channels) {
-            there.persist(keyed(name, &round.to_string(), key)).await;
+            persist(&there, keyed(name, &round.to_string(), key)).await;
             texts.entry(name.clone()).or_default().push(round.to_string());
         }
     }
@@ -262,7 +268,7 @@ async fn fail_over(stop_primary: impl FnOnce(&mut Cluster, usize)) {
                     assert_eq!(name, &channels[0], "only what the lost server had is disturbed: {error}");
                     failed += 1;
                     // It ends as it would have.
-                    there.persist(keyed(name, &round.to_string(), key)).await;
+                    persist(&there, keyed(name, &round.to_string(), key)).await;
                     texts.get_mut(name).unwrap().push(round.to_string());
                 }
             }
