@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Broker, Config, Diagnostics, Inputs, Server, Watcher};
 use crate::pipeline::Pipeline;
-use crate::snapshot::{Compiled, Revision, compile};
+use crate::snapshot::{Compiled, Depth, Revision, compile};
 
 /// What came of a reload.
 #[derive(Debug, Clone)]
@@ -128,10 +128,10 @@ struct Started {
     broker: Broker,
 }
 
-/// Loads and compiles the configuration at `path`, for every command that needs one.
+/// Loads and compiles the configuration at `path`, as a server takes it.
 #[must_use]
 pub fn load_and_compile(path: &Path) -> Compiled {
-    compile(config::load(path))
+    compile(config::load(path), Depth::Serve)
 }
 
 impl Reloader {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigArgs, print};
-use crate::config::{Colour, Severity};
-use crate::reload::load_and_compile;
+use crate::config::{self, Colour, Severity};
+use crate::snapshot::{Depth, compile};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -20,7 +20,7 @@ pub(super) struct CheckArgs {
 
 /// Compiles the configuration as the server would, and prints every finding.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let compiled = load_and_compile(&args.config.config);
+    let compiled = compile(config::load(&args.config.config), Depth::Advise);
     let colour = if io::stderr().is_terminal() { Colour::Ansi } else { Colour::Plain };
     // What is found goes to standard error, so that standard output stays empty when something is wrong.
     io::stderr().write_all(compiled.diagnostics.render(colour).as_bytes())?;

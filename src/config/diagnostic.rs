@@ -11,6 +11,8 @@ pub enum Severity {
     Error,
     /// It is taken, and probably not what was meant.
     Warning,
+    /// It is taken, and worth knowing.
+    Note,
 }
 
 /// One finding.
@@ -26,6 +28,8 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// Other places that have to do with it, each with a few words.
     pub also: Vec<At<String>>,
+    /// What shows it.
+    pub notes: Vec<String>,
     /// What would be right.
     pub help: Option<String>,
 }
@@ -40,6 +44,7 @@ impl Diagnostic {
             span: Some(span),
             label: None,
             also: Vec::new(),
+            notes: Vec::new(),
             help: None,
         }
     }
@@ -48,6 +53,12 @@ impl Diagnostic {
     #[must_use]
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
+    }
+
+    /// A note at `span`.
+    #[must_use]
+    pub fn note_at(span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(span, message) }
     }
 
     /// An error that stands in no file.
@@ -67,6 +78,13 @@ impl Diagnostic {
     #[must_use]
     pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
         self.also.push(At::new(label.into(), span));
+        self
+    }
+
+    /// Adds what shows it.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 

@@ -42,10 +42,14 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::INFO,
     };
     let mut group = Group::with_title(level.primary_title(&finding.message));
     for snippet in snippets(finding, sources) {
         group = group.element(snippet);
+    }
+    for note in &finding.notes {
+        group = group.element(Level::NOTE.message(note));
     }
     match &finding.help {
         Some(help) => group.element(Level::HELP.message(help)),

@@ -306,11 +306,35 @@ impl Field {
     }
 
     fn matches(&self, notification: &Notification) -> bool {
-        match (notification.lookup(&self.path), &self.test) {
+        self.accepts(notification.lookup(&self.path))
+    }
+
+    /// Whether the test is true of what a notification has there.
+    #[must_use]
+    pub fn accepts(&self, found: Option<&Value>) -> bool {
+        match (found, &self.test) {
             (found, Test::Exists(wanted)) => found.is_some() == *wanted,
             (None, _) => false,
             (Some(value), test) => test.accepts(value),
         }
+    }
+
+    /// The parts of its dotted path.
+    #[must_use]
+    pub fn path(&self) -> &[Box<str>] {
+        &self.path
+    }
+
+    /// How it compares.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// What it compares with, as written.
+    #[must_use]
+    pub fn operand(&self) -> &Value {
+        &self.wanted
     }
 
     fn wanted(&self) -> String {
@@ -347,7 +371,8 @@ impl Test {
 }
 
 /// Equality of JSON values as JSON Schema has it: 1 and 1.0 are the same number.
-fn same(a: &Value, b: &Value) -> bool {
+#[must_use]
+pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => compare(a, b).is_some_and(Ordering::is_eq),
         _ => a == b,
@@ -355,7 +380,8 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// Integers compare exactly; a float is involved only where one was written.
-fn compare(a: &Number, b: &Number) -> Option<Ordering> {
+#[must_use]
+pub fn compare(a: &Number, b: &Number) -> Option<Ordering> {
     match (a.as_i128(), b.as_i128()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
         _ => a.as_f64()?.partial_cmp(&b.as_f64()?),

@@ -7,7 +7,7 @@ mod template;
 mod window;
 
 pub use channel::{Captures, ChannelSpec, Channels};
-pub use matcher::{Facts, Field, Matcher, Mismatch, Side};
+pub use matcher::{Facts, Field, Matcher, Mismatch, Side, compare, same};
 pub use table::{Action, Route, RoutingTable, Rule, ambiguous_ties};
 pub use template::{BadSegment, Pattern, Template};
 pub use window::Window;

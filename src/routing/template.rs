@@ -165,6 +165,16 @@ impl Template {
             })
     }
 
+    /// Whether both may be filled to one channel.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.parts.len() == other.parts.len()
+            && self.parts.iter().zip(&other.parts).all(|pair| match pair {
+                (Part::Literal(mine), Part::Literal(theirs)) => mine == theirs,
+                _ => true,
+            })
+    }
+
     /// The channel that it names for `notification`.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::notification::{MEMBERS, Priority, TypeName};
 
@@ -34,6 +34,9 @@ pub struct Field {
     pub types: BTreeSet<JsonType>,
     /// The only values that it may have, where the schema lists them.
     pub values: Option<Vec<Value>>,
+    /// The smallest and the greatest number that it may be, where the schema says so. What `exclusiveMinimum` and
+    /// `exclusiveMaximum` name counts in.
+    pub range: [Option<Number>; 2],
 }
 
 /// A type of JSON Schema.
@@ -86,7 +89,12 @@ pub(super) fn find(root: &Value, type_name: &TypeName, path: &[impl AsRef<str>])
 /// The facts about a member that hold for every notification; `None` for what is no member.
 fn envelope(type_name: &TypeName, member: &str) -> Option<Field> {
     use JsonType::{Array, Number, Object, String};
-    let optional = |types: &[JsonType]| Field { required: false, types: types.iter().copied().collect(), values: None };
+    let optional = |types: &[JsonType]| Field {
+        required: false,
+        types: types.iter().copied().collect(),
+        values: None,
+        range: [None, None],
+    };
     let always = |values| Field { required: true, values: Some(values), ..optional(&[String]) };
     Some(match member {
         "type" => always(vec![type_name.as_str().into()]),
@@ -104,7 +112,12 @@ impl Field {
     /// this no notification has.
     fn narrowed(self, declared: Self) -> Self {
         let types = if declared.types.is_subset(&self.types) { declared.types } else { self.types };
-        Self { required: self.required || declared.required, types, values: declared.values.or(self.values) }
+        Self {
+            required: self.required || declared.required,
+            types,
+            values: declared.values.or(self.values),
+            range: declared.range,
+        }
     }
 }
 
@@ -118,7 +131,10 @@ fn step<'a>(root: &'a Value, node: &'a Value, key: &str) -> Result<(&'a Value, F
     if schema == &Value::Bool(false) {
         return Err(FieldKind::Undeclared { known: names(object), refused: true });
     }
-    Ok((schema, Field { required: requires(object, key), types: types(schema), values: values(schema) }))
+    Ok((
+        schema,
+        Field { required: requires(object, key), types: types(schema), values: values(schema), range: range(schema) },
+    ))
 }
 
 /// The schema that `node` stands for: itself, or where its local `$ref` leads. `None` where that is not clear: beside
@@ -197,6 +213,12 @@ fn values(schema: &Value) -> Option<Vec<Value>> {
     }
 }
 
+/// The bounds of a number. Where both keywords of one side are there, the laxer one would do, and either is right.
+fn range(schema: &Value) -> [Option<Number>; 2] {
+    [["minimum", "exclusiveMinimum"], ["maximum", "exclusiveMaximum"]]
+        .map(|keywords| keywords.iter().find_map(|keyword| schema.get(keyword)?.as_number().cloned()))
+}
+
 fn type_of(value: &Value) -> JsonType {
     match value {
         Value::Null => JsonType::Null,
@@ -252,7 +274,15 @@ mod tests {
         assert_eq!(status.types, BTreeSet::from([JsonType::String]));
         assert_eq!(status.values.unwrap()[0], "placed");
         let total = declared(&schema, "data.total_cents");
-        assert_eq!(total, Field { required: true, types: BTreeSet::from([JsonType::Integer]), values: None });
+        assert_eq!(
+            total,
+            Field {
+                required: true,
+                types: BTreeSet::from([JsonType::Integer]),
+                values: None,
+                range: total.range.clone()
+            }
+        );
         assert!(declared(&schema, "data.seller_team_id").required, "through a $ref");
         assert!(!declared(&schema, "data.currency").required);
         assert!(declared(&schema, "userId").required);

@@ -83,6 +83,12 @@ impl SchemaRegistry {
         self.schemas.contains_key(type_name)
     }
 
+    /// The schema of a type, as written.
+    #[must_use]
+    pub fn source(&self, type_name: &TypeName) -> Option<&Value> {
+        self.schemas.get(type_name).map(|schema| &schema.source)
+    }
+
     /// What the schema of `type_name` says about the value at a dotted path, such as `data.status` split at its dots.
     /// What every notification has is known without a schema.
     #[must_use]

@@ -4,11 +4,13 @@ mod compile;
 mod evaluate;
 mod explain;
 mod live;
+mod proofs;
 
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, Depth, compile};
 pub use evaluate::{Decision, Delivery, Dropped, Observer, Refusal, evaluate};
 pub use explain::{Explanation, Step, explain};
 pub use live::{Live, LoadStatus};
+pub use proofs::Invariant;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,6 +51,8 @@ pub struct Snapshot {
     pub quotas: Quotas,
     /// What happens when no rule matches.
     pub unmatched: Unmatched,
+    /// What must hold whatever is published.
+    pub invariants: Vec<Invariant>,
 }
 
 /// A declared type, resolved.

@@ -16,8 +16,20 @@
 //! # Why a channel keeps the key as well
 //!
 //! The claim cannot say which channels have stored it: that must be written with the record, in the channel's slot. The
-//! channel's mark holds the claimed id and body, and is kept for longer than the claim. A claim without its mark would
-//! store a second copy; a mark without its claim names a publish that nobody claims any more, and counts for nothing.
+//! channel's mark holds the claimed id and body, and is kept for longer than the claim, as a claim without its mark would
+//! store a second copy.
+//!
+//! # What a mark without its claim means
+//!
+//! Either the claim has expired, or it was lost: a flush between the claim and the script leaves what the script stores
+//! without one, and whoever repeats claims anew, under another id. So a mark says until when its key is remembered, by
+//! the server's clock. Until then it answers a publish of the same body, whatever its id, with the record that is there.
+//! After that the key is forgotten. A mark of another body counts for nothing, as it cannot undo what its publish has
+//! stored elsewhere.
+//!
+//! Channels without such a mark get the record under the new id, so after a lost claim one notification may have one id
+//! in some of its channels and another in the rest, but one copy in each. What a flush took together with its mark is
+//! stored again: it is nowhere else.
 
 use redis::Value;
 use tokio::time::{Instant, timeout_at};

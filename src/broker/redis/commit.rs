@@ -196,7 +196,7 @@ impl Committer {
     fn script_call(&self, script: &Script, form: Form, messages: &[Addressed<'_>]) -> Cmd {
         let size = messages.iter().map(|(_, outgoing)| 400 + outgoing.message.json.len()).sum();
         let with_key = messages.iter().filter(|(batch, _)| batch.key.is_some()).count();
-        let mut call = script.begin(form, messages.len() * 3 + with_key, messages.len() * 13 + 4, size);
+        let mut call = script.begin(form, messages.len() * 3 + with_key, messages.len() * 14 + 4, size);
         for (batch, Outgoing { channel, .. }) in messages {
             self.keys.for_write(channel, &mut call);
             if let Some(key) = &batch.key {
@@ -214,9 +214,10 @@ impl Committer {
             match &batch.key {
                 Some(key) => {
                     call.write_arg_fmt(hex(key.fingerprint));
-                    call.arg(millis(self.idempotency_ttl + MARK_OUTLIVES));
+                    let ttl = self.idempotency_ttl;
+                    call.arg(millis(ttl + MARK_OUTLIVES)).arg(millis(ttl));
                 }
-                None => drop(call.arg("").arg(0)),
+                None => drop(call.arg("").arg(0).arg(0)),
             }
         }
         call

@@ -26,7 +26,8 @@
 //! A list packs small records together, as a stream does, but takes no space ahead. The numbers of a lane have no hole, so
 //! the place of a record follows from its number. Meta is a string because a hash leaves its packed form once the chain of
 //! epochs is longer than 64 bytes: with eight links it takes 489 B, the string 280 B. Asking for the replication id is
-//! 3 µs of each figure.
+//! 3 µs of each figure, and what the messages of one call share (`commit.rs`): the server's whole CPU time for a publish
+//! fell from 29.7 to 20.3 µs with 64 producers that wait for their answers.
 
 mod bucket;
 mod claim;

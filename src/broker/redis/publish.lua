@@ -4,21 +4,22 @@
 -- KEYS: for each record: meta, records of express, records of normal, and if there is an idempotency key, which is
 --   claimed: its mark
 -- ARGV: fresh epoch; for each record: lane, record, size, ttl, meta ttl, pub/sub channel, id, and for the mark:
---   fingerprint (empty without a key), its ttl
+--   fingerprint (empty without a key), its ttl, and for how much of that it holds for other ids as well
 -- Returns for each record 'outcome lane epoch-seq id', of what is stored, or the error that it ended with.
 
 -- So often a publish takes away what is too old. Readers are not shown it meanwhile.
 local TRIM_EVERY = 32
-local WORDS = 9
+local WORDS = 10
 
 local replid, time = replication_id(), clock()
 
-local function store(keys, lane, record, size, ttl, meta_ttl, pubsub, id, fingerprint, mark_ttl)
+local function store(keys, lane, record, size, ttl, meta_ttl, pubsub, id, fingerprint, mark_ttl, key_ttl)
   local mark = keys[4]
   if mark then
-    local claimed, stored, first = string.match(redis.call('GET', mark) or '', '^(%x+) (.* (%x+))$')
-    -- One of another id or body was left by a claim that is forgotten.
-    if first == id and claimed == fingerprint then return 'duplicate ' .. stored end
+    local claimed, till, stored, first = string.match(redis.call('GET', mark) or '', '^(%x+) (%d+) (.* (%x+))$')
+    -- One of another id was left by a claim that is gone: before its time, as by a flush between the claim and this
+    -- script, or else the key was forgotten with it. Of another body it is no repeat.
+    if claimed == fingerprint and (first == id or time < tonumber(till)) then return 'duplicate ' .. stored end
   end
 
   local history = enter(keys, ARGV[1], replid)
@@ -40,7 +41,7 @@ local function store(keys, lane, record, size, ttl, meta_ttl, pubsub, id, finger
 
   local position = lane .. ' ' .. history.e .. '-' .. seq
   local stored = position .. ' ' .. id
-  if mark then redis.call('SET', mark, fingerprint .. ' ' .. stored, 'PX', mark_ttl) end
+  if mark then redis.call('SET', mark, string.format('%s %d %s', fingerprint, time + key_ttl, stored), 'PX', mark_ttl) end
   redis.call('PUBLISH', pubsub, position .. '\n' .. record)
   return 'stored ' .. stored
 end

@@ -44,6 +44,37 @@ async fn a_key_that_is_forgotten_is_forgotten_in_every_channel() {
     assert_eq!(node.store(key("one")).await, Err(PublishFailed::KeyReused));
 }
 
+/// A flush between the claim and the script leaves what the script stores without a claim.
+#[tokio::test]
+async fn what_is_stored_without_its_claim_is_not_stored_again_by_a_repeat() {
+    let server = Server::start(&[]).await;
+    let nodes = [Node::redis(&server).await, Node::redis(&server).await];
+    let [user, team] = ["user.1", "team.a"].map(channel);
+    let first = nodes[0].store(to_each(&[&user], keyed(&user, "one", 7))).await.unwrap().remove(0);
+    server.run(&format!("DEL test:k:{{{:032x}}}", 7)).await;
+    // The channel that has it keeps it under the first id, and the other gets it under that of the new claim.
+    let repeat = to_each(&[&user, &team], keyed(&user, "one", 7));
+    let twice = [nodes[1].store(repeat.clone()).await.unwrap(), nodes[0].store(keyed(&user, "one", 7)).await.unwrap()];
+    for (published, repeated) in twice.iter().zip([false, true]) {
+        assert_eq!(published[0], Published { duplicate: true, ..first.clone() });
+        assert_eq!((published[1].id, published[1].position.seq, published[1].duplicate), (repeat.id, 1, repeated));
+    }
+    assert_eq!([nodes[0].top(&user).await.seq, nodes[0].top(&team).await.seq], [1, 1]);
+}
+
+#[tokio::test]
+async fn a_key_whose_time_is_over_publishes_the_same_body_anew() {
+    let server = Server::start(&[]).await;
+    let node = Node::start(&config::Broker { idempotency_ttl: Duration::from_secs(1), ..config(&server.url()) });
+    node.is_ready().await;
+    let user = channel("user.1");
+    let first = node.persist(keyed(&user, "one", 7)).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let anew = keyed(&user, "one", 7);
+    let second = node.persist(anew.clone()).await;
+    assert_eq!((second.id, second.position.seq, second.duplicate), (anew.id, first.position.seq + 1, false));
+}
+
 #[tokio::test]
 async fn a_claim_that_cannot_be_read_accepts_nothing() {
     let server = Server::start(&[]).await;

@@ -3,6 +3,8 @@
 
 mod channels;
 mod checks;
+mod invariants;
+mod proofs;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -37,14 +39,27 @@ pub struct Compiled {
     pub inputs: Inputs,
 }
 
+/// How much is asked of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What a server needs to know before it takes it: that it is right, passes its tests, and keeps its invariants.
+    Serve,
+    /// Also what its author may want to know of its rules, which takes longer.
+    Advise,
+}
+
 /// Compiles what was loaded.
 #[must_use]
-pub fn compile(loaded: Loaded) -> Compiled {
+pub fn compile(loaded: Loaded, depth: Depth) -> Compiled {
     let Loaded { draft, diagnostics, inputs, hash } = loaded;
     let mut cx = Cx::new(diagnostics, inputs, hash);
     let untested = cx.snapshot(draft);
     if let Some(snapshot) = &untested {
         cx.run_tests(snapshot);
+        cx.prove_invariants(snapshot);
+        if depth == Depth::Advise {
+            cx.advise(snapshot);
+        }
     }
     let (snapshot, failing) = if cx.diagnostics.has_errors() { (None, untested) } else { (untested, None) };
     Compiled { snapshot, failing, diagnostics: cx.diagnostics, inputs: cx.inputs }
@@ -106,7 +121,7 @@ impl Cx {
         let schemas = self.schemas(&config);
         let types = self.types(&config, &policies, &quotas);
         let plugins = self.plugins(&config);
-        let routing = self.routing(&config, &channels, &patterns, &schemas);
+        let (routing, invariants) = self.routing(&config, &channels, &patterns, &schemas);
         self.dead_letter(&config, &patterns);
         if let Some(policy) = &config.server.admin_policy {
             self.resolve(Kind::Policy, policy, &config.policies);
@@ -130,6 +145,7 @@ impl Cx {
             plugins,
             quotas,
             unmatched,
+            invariants,
         })
     }
 

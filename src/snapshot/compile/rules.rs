@@ -14,6 +14,7 @@ use crate::routing::{
     Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Side, Template, Window, ambiguous_ties,
 };
 use crate::schemas::{Field as SchemaField, FieldKind, JsonType, SchemaRegistry};
+use crate::snapshot::proofs::{Invariant, Tie, tie};
 
 /// Members that every notification may have, beside `data`.
 const ENVELOPE: [&str; 9] = ["type", "userId", "title", "message", "priority", "tags", "source", "collapseKey", "id"];
@@ -28,11 +29,11 @@ struct Target<'a> {
 }
 
 /// What rules are checked against.
-struct Declared<'a> {
-    config: &'a Config,
-    channels: &'a Channels,
-    patterns: &'a Patterns,
-    schemas: &'a SchemaRegistry,
+pub(super) struct Declared<'a> {
+    pub(super) config: &'a Config,
+    pub(super) channels: &'a Channels,
+    pub(super) patterns: &'a Patterns,
+    pub(super) schemas: &'a SchemaRegistry,
     windows: Windows,
 }
 
@@ -43,7 +44,7 @@ impl Cx {
         channels: &Channels,
         patterns: &Patterns,
         schemas: &SchemaRegistry,
-    ) -> RoutingTable {
+    ) -> (RoutingTable, Vec<Invariant>) {
         let windows = self.windows(config);
         let declared = Declared { config, channels, patterns, schemas, windows };
         let mut rules = Vec::new();
@@ -53,8 +54,10 @@ impl Cx {
             rules.extend(self.rule(rule, &declared));
         }
         let table = RoutingTable::new(rules, config.types.keys().cloned());
-        self.check_table(config, &table, &places);
-        table
+        self.check_table(config, &table, &places, schemas);
+        let invariants =
+            config.invariants.iter().filter_map(|invariant| self.invariant(invariant, &declared)).collect();
+        (table, invariants)
     }
 
     fn windows(&mut self, config: &Config) -> Windows {
@@ -105,7 +108,7 @@ impl Cx {
         })
     }
 
-    fn matcher(&mut self, condition: &Condition, declared: &Declared<'_>) -> Matcher {
+    pub(super) fn matcher(&mut self, condition: &Condition, declared: &Declared<'_>) -> Matcher {
         match condition {
             Condition::All(inner) => Matcher::all(self.matchers(inner, declared).into_iter()),
             Condition::Any(inner) => Matcher::any(self.matchers(inner, declared).into_iter()),
@@ -188,7 +191,7 @@ impl Cx {
     }
 
     /// A field that a closed schema does not have makes its test false for ever.
-    fn check_fields(&mut self, condition: &Condition, type_name: &TypeName, schemas: &SchemaRegistry) {
+    pub(super) fn check_fields(&mut self, condition: &Condition, type_name: &TypeName, schemas: &SchemaRegistry) {
         match condition {
             Condition::All(inner) | Condition::Any(inner) => {
                 inner.iter().for_each(|condition| self.check_fields(condition, type_name, schemas));
@@ -235,7 +238,15 @@ impl Cx {
         }
     }
 
-    fn check_table(&mut self, config: &Config, table: &RoutingTable, places: &HashMap<Name, config::Span>) {
+    fn check_table(
+        &mut self,
+        config: &Config,
+        table: &RoutingTable,
+        places: &HashMap<Name, config::Span>,
+        schemas: &SchemaRegistry,
+    ) {
+        // What stands for a fault is no more than a guess, and of no guess there is an example.
+        let is_clear = !self.diagnostics.has_errors();
         let mut tables: Vec<_> = table.iter().collect();
         tables.sort_by_key(|(name, _)| *name);
         for (type_name, rules) in tables {
@@ -248,13 +259,20 @@ impl Cx {
             }
             // Of a rule that is declared twice one has to go.
             for (first, second) in ambiguous_ties(rules).filter(|(first, second)| first.name != second.name) {
+                let both = match tie(schemas, type_name, first, second) {
+                    Tie::Excluded => continue,
+                    _ if !is_clear => None,
+                    Tie::Shown(witness) => Some(format!("both match {witness}")),
+                    Tie::Undecided => Some("whether both can match one notification was not decided".to_owned()),
+                };
                 let span = places.get(&second.name).copied().unwrap_or_default();
                 let message = format!(
                     "rules `{}` and `{}` have the same priority {} and may both match a `{type_name}`",
                     first.name, second.name, second.priority
                 );
                 let help = format!("give one of them another priority; `{}` is at {}", first.name, first.place);
-                self.push_once(first.name.as_str(), Diagnostic::error(span, message).help(help));
+                let finding = Diagnostic::error(span, message).help(help);
+                self.push_once(first.name.as_str(), both.into_iter().fold(finding, Diagnostic::note));
             }
         }
     }
@@ -265,7 +283,7 @@ fn opaque() -> Matcher {
     Field::compile("data", Operator::Exists, &Value::Bool(true)).map_or(Matcher::Always(true), Matcher::Field)
 }
 
-fn faults_in<'a>(condition: &'a Condition, found: &mut Vec<&'a Fault>) {
+pub(super) fn faults_in<'a>(condition: &'a Condition, found: &mut Vec<&'a Fault>) {
     match condition {
         Condition::All(inner) | Condition::Any(inner) => inner.iter().for_each(|inner| faults_in(inner, found)),
         Condition::Not(inner) => faults_in(inner, found),

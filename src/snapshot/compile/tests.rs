@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::compile;
+use super::{Depth, compile};
 use crate::config::fixtures::{expect_reports, toml_files};
 use crate::config::{Colour, load};
 
 /// What is said of a configuration, which must not come to anything.
 fn report(path: &Path) -> String {
-    let compiled = compile(load(path));
+    let compiled = compile(load(path), Depth::Advise);
     assert!(compiled.snapshot.is_none() && compiled.failing.is_none(), "{}", path.display());
     compiled.diagnostics.render(Colour::Plain)
 }

@@ -1,13 +1,13 @@
 //! Everything that is done to Redis and to the connections to it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fanfare::stream::Lane;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use super::field::USERS;
+use super::split;
 use super::world::{World, is_ready};
 use crate::support::{Order, Path, eventually};
 
@@ -32,6 +32,12 @@ pub(super) enum Fault {
     DeafFeed,
     /// Redis ends a feed that takes too little of what it is sent.
     Overflow,
+    /// Redis has no memory left, and may evict nothing.
+    NoMemory,
+    /// Its disk is full, so it takes no writes.
+    FullDisk,
+    /// Its disk is full, and it ends itself, as it is to have everything on disk.
+    FatalDisk,
     /// The process is killed, and the end of its log is lost.
     TornLog,
     /// The process is killed, and comes back with nothing.
@@ -41,11 +47,15 @@ pub(super) enum Fault {
     LostMeta,
     /// A replica that lacks the latest takes over.
     Rollback,
+    /// One node is alone with the primary, and for the other a replica takes over: both sides publish.
+    SplitBrain,
+    /// The same, where the primary takes no writes without a replica.
+    GuardedSplit,
 }
 
 impl Fault {
     /// Those that undo nothing.
-    pub(super) const LOSSLESS: [Self; 13] = [
+    pub(super) const LOSSLESS: [Self; 16] = [
         Self::Crash,
         Self::Freeze,
         Self::PauseAll,
@@ -59,10 +69,21 @@ impl Fault {
         Self::BlackHole,
         Self::DeafFeed,
         Self::Overflow,
+        Self::NoMemory,
+        Self::FullDisk,
+        Self::FatalDisk,
     ];
     /// Those that undo what was acknowledged.
-    pub(super) const LOSSY: [Self; 6] =
-        [Self::TornLog, Self::NoPersistence, Self::Flush, Self::LostStream, Self::LostMeta, Self::Rollback];
+    pub(super) const LOSSY: [Self; 8] = [
+        Self::TornLog,
+        Self::NoPersistence,
+        Self::Flush,
+        Self::LostStream,
+        Self::LostMeta,
+        Self::Rollback,
+        Self::SplitBrain,
+        Self::GuardedSplit,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -79,12 +100,17 @@ impl Fault {
             Self::BlackHole => "black hole",
             Self::DeafFeed => "deaf feed",
             Self::Overflow => "overflow",
+            Self::NoMemory => "no memory",
+            Self::FullDisk => "full disk",
+            Self::FatalDisk => "fatal disk",
             Self::TornLog => "torn log",
             Self::NoPersistence => "no persistence",
             Self::Flush => "flush",
             Self::LostStream => "lost stream",
             Self::LostMeta => "lost meta",
             Self::Rollback => "rollback",
+            Self::SplitBrain => "split brain",
+            Self::GuardedSplit => "guarded split",
         }
     }
 
@@ -94,12 +120,13 @@ impl Fault {
 
     /// Whether Redis is another process afterwards, which nodes find by trying again.
     pub(super) fn restarts(self) -> bool {
-        matches!(self, Self::Crash | Self::TornLog | Self::NoPersistence | Self::Rollback)
+        matches!(self, Self::Crash | Self::FatalDisk | Self::TornLog | Self::NoPersistence | Self::Rollback)
     }
 
     /// Lets it happen while producers publish, and ends it; returns when that was.
     pub(super) async fn strike(self, world: &mut World, rng: &mut StdRng) -> Instant {
-        let (millis, user) = (rng.random_range(300..2_000), USERS[rng.random_range(0..USERS.len())]);
+        let users = &world.field.users;
+        let (millis, user) = (rng.random_range(300..2_000), users[rng.random_range(0..users.len())].clone());
         let time = Duration::from_millis(millis);
         match self {
             Self::Crash | Self::TornLog | Self::NoPersistence => {
@@ -131,7 +158,24 @@ impl Fault {
             Self::Flush => drop(world.redis.run("FLUSHALL").await),
             Self::LostStream => drop(world.redis.run(&format!("DEL fanfare:{{user.{user}}}:n")).await),
             Self::LostMeta => drop(world.redis.run(&format!("DEL fanfare:{{user.{user}}}:m")).await),
+            Self::NoMemory => {
+                world.redis.run("CONFIG SET maxmemory 1").await;
+                refuse(world, time).await;
+                world.redis.run("CONFIG SET maxmemory 0").await;
+            }
+            Self::FullDisk => fill_disk(world, time).await,
+            Self::FatalDisk => {
+                eventually("redis ends itself", async || {
+                    world.redis.fill_disk();
+                    world.redis.has_ended()
+                })
+                .await;
+                tokio::time::sleep(time).await;
+                world.redis.restart().await;
+            }
             Self::Rollback => roll_back(world, time).await,
+            Self::SplitBrain => split::split(world, time).await,
+            Self::GuardedSplit => split::split_guarded(world, time).await,
         }
         Instant::now()
     }
@@ -215,16 +259,35 @@ async fn overflow(world: &World, node: usize) {
     world.redis.limit_feeds(32_000_000).await;
 }
 
+/// Lets time pass in which nothing is accepted.
+async fn refuse(world: &World, time: Duration) {
+    let accepted = || world.field.accepted.load(Ordering::Relaxed);
+    // What was taken before may be answered now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = accepted();
+    tokio::time::sleep(time).await;
+    assert_eq!(accepted(), before, "something was accepted that redis cannot have stored");
+}
+
+/// Until Redis has written to its disk again. With `always` it would end itself.
+async fn fill_disk(world: &World, time: Duration) {
+    world.redis.run("CONFIG SET appendfsync everysec").await;
+    eventually("redis cannot write", async || {
+        world.redis.fill_disk();
+        world.redis.says("aof_last_write_status:err").await
+    })
+    .await;
+    refuse(world, time).await;
+    world.redis.free_disk();
+    eventually("redis writes again", async || world.redis.says("aof_last_write_status:ok").await).await;
+    world.redis.run("CONFIG SET appendfsync always").await;
+}
+
 /// A replica loses sight of the primary, which goes on to acknowledge, and is promoted when that dies.
 async fn roll_back(world: &mut World, time: Duration) {
-    let replica = world.replica().await;
+    let replica = world.replica(world.redis.address()).await;
     replica.run("REPLICAOF 127.0.0.1 1").await;
-    for lane in Lane::ALL {
-        for user in USERS {
-            let draft = world.field.beacon(user, lane);
-            world.field.insist(0, &draft).await;
-        }
-    }
+    world.field.insist_all(&[0], &world.field.beacons()).await;
     tokio::time::sleep(time).await;
     // The first replica gave the primary another replication id, and so the channels epochs that nothing may be left of.
     world.note_fates().await;

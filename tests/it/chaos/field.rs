@@ -10,11 +10,10 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::Bounds;
 use crate::checker::{Outcome, Published};
-use crate::support::{TestServer, alert, content, order, with};
+use crate::support::{TestServer, alert, content, eventually, order, with};
 
-/// Those whose channels the readers listen to.
-pub(super) const USERS: [&str; 4] = ["c1", "c2", "c3", "c4"];
 /// One to whom nothing is published but what is lost on the way if it can be: nothing that follows shows the hole.
 pub(super) const QUIET: &str = "quiet";
 /// Where a stream ends.
@@ -24,6 +23,8 @@ pub(super) type Tops = HashMap<(String, Lane), Position>;
 pub(super) struct Field {
     pub(super) nodes: [TestServer; 2],
     pub(super) seed: u64,
+    /// Those whose channels the readers listen to.
+    pub(super) users: Vec<String>,
     /// Between two publishes of a producer.
     pub(super) pace: Duration,
     published: Mutex<Vec<Published>>,
@@ -37,10 +38,15 @@ pub(super) struct Field {
     pub(super) slowest: AtomicUsize,
     /// Readers that have connected.
     pub(super) seated: AtomicUsize,
+    /// Which node each reader listens to now.
+    seats: Mutex<HashMap<usize, usize>>,
+    /// Whether readers keep to one node each.
+    sides: AtomicBool,
     /// Those who wait for a payload to be heard, and who has heard it.
     beacons: Mutex<HashMap<u64, HashSet<usize>>>,
     beacon_number: AtomicUsize,
     closed: AtomicBool,
+    over: AtomicBool,
     tops: Mutex<Option<Arc<Tops>>>,
 }
 
@@ -60,11 +66,12 @@ pub(super) enum Try {
 }
 
 impl Field {
-    pub(super) fn new(nodes: [TestServer; 2], seed: u64, pace: Duration) -> Self {
+    pub(super) fn new(nodes: [TestServer; 2], seed: u64, bounds: &Bounds) -> Self {
         Self {
             nodes,
             seed,
-            pace,
+            users: users(bounds),
+            pace: bounds.pace,
             published: Mutex::default(),
             accepted: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
@@ -72,9 +79,12 @@ impl Field {
             repeated: AtomicUsize::new(0),
             slowest: AtomicUsize::new(0),
             seated: AtomicUsize::new(0),
+            seats: Mutex::default(),
+            sides: AtomicBool::new(false),
             beacons: Mutex::default(),
             beacon_number: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             tops: Mutex::default(),
         }
     }
@@ -155,13 +165,79 @@ impl Field {
         readers.iter().copied().filter(|reader| !heard.contains(reader)).collect()
     }
 
+    /// Beacons of every user, in both lanes.
+    pub(super) fn beacons(&self) -> Vec<Draft> {
+        self.users.iter().flat_map(|user| Lane::ALL.map(|lane| self.beacon(user, lane))).collect()
+    }
+
+    /// Publishes them until they are accepted: at one node, or at both by turns.
+    pub(super) async fn insist_all(&self, nodes: &[usize], drafts: &[Draft]) {
+        let insist = |(draft, node): (_, &usize)| self.insist(*node, draft);
+        futures_util::future::join_all(drafts.iter().zip(nodes.iter().cycle()).map(insist)).await;
+    }
+
+    /// The channels that a reader listens to: its user's, and for some the team's or the operators' as well. The first
+    /// two are those of the quiet user.
+    pub(super) fn channels_of(&self, reader: usize) -> Vec<String> {
+        let user = format!("user.{}", self.user_of(reader));
+        let more: &[&str] = match (reader % self.users.len(), reader / self.users.len() % 4) {
+            _ if is_quiet(reader) => &[],
+            // A few for each of these channels suffice.
+            (..4, 2) => &["team.t2"],
+            (..4, 3) => &["ops.all", "team.t2"],
+            _ => &[],
+        };
+        more.iter().map(ToString::to_string).chain([user]).collect()
+    }
+
+    pub(super) fn user_of(&self, reader: usize) -> &str {
+        if is_quiet(reader) { QUIET } else { &self.users[reader % self.users.len()] }
+    }
+
+    /// Lets readers go to either node again.
+    pub(super) fn leave_sides(&self) {
+        self.sides.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets each reader keep to the node of its side, and waits until all do.
+    pub(super) async fn take_sides(&self) {
+        self.sides.store(true, Ordering::SeqCst);
+        eventually("the readers are on their sides", async || {
+            let seats = self.seats.lock();
+            let all = seats.len() == self.seated.load(Ordering::Relaxed);
+            all && seats.iter().all(|(reader, node)| self.may_sit(*reader, *node))
+        })
+        .await;
+    }
+
+    /// Whether a reader may listen to that node now.
+    pub(super) fn may_sit(&self, reader: usize, node: usize) -> bool {
+        // The quiet stay where they are, so that what one has missed is not made good by the other node.
+        let sides = self.sides.load(Ordering::SeqCst) || is_quiet(reader);
+        !sides || reader % 2 == node
+    }
+
+    /// Notes which node a reader listens to.
+    pub(super) fn sit(&self, reader: usize, node: Option<usize>) {
+        match node {
+            Some(node) => self.seats.lock().insert(reader, node),
+            None => self.seats.lock().remove(&reader),
+        };
+    }
+
     /// Nothing more is published, and streams end there.
     pub(super) fn close(&self, tops: Tops) {
         *self.tops.lock() = Some(Arc::new(tops));
+        self.over.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn tops(&self) -> Option<Arc<Tops>> {
         self.tops.lock().clone()
+    }
+
+    /// Whether nothing more is published.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Producers end.
@@ -176,6 +252,21 @@ impl Field {
     pub(super) fn take_published(&self) -> Vec<Published> {
         std::mem::take(&mut *self.published.lock())
     }
+}
+
+/// Those who hear nothing but what must not be missed.
+pub(super) fn is_quiet(reader: usize) -> bool {
+    reader < 2
+}
+
+fn users(bounds: &Bounds) -> Vec<String> {
+    (1..=bounds.users).map(|user| format!("c{user}")).collect()
+}
+
+/// Every channel that is published to.
+pub(super) fn channels(bounds: &Bounds) -> Vec<Arc<str>> {
+    let users = users(bounds).into_iter().map(|user| format!("user.{user}").into());
+    users.chain([format!("user.{QUIET}").into(), "team.t2".into(), "ops.all".into()]).collect()
 }
 
 /// To one user, in either lane.

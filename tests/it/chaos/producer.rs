@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::field::{Draft, Field, Try, USERS, to_operators, to_team, to_user};
+use super::field::{Draft, Field, Try, to_operators, to_team, to_user};
 use crate::checker::Outcome;
 use crate::support::with;
 
@@ -17,11 +17,13 @@ pub(super) async fn produce(field: &Field, producer: usize) {
         if field.is_closing() {
             return;
         }
-        let draft = draw(&mut rng, &format!("{producer}-{number}"));
+        let draft = draw(field, &mut rng, &format!("{producer}-{number}"));
         // Most go on until it is accepted, so that a fault shows whether it is stored twice.
         let tries = if rng.random_bool(0.3) { 1 } else { 1_000 };
         publish(field, &mut rng, &draft, tries).await;
-        tokio::time::sleep(field.pace).await;
+        if !field.pace.is_zero() {
+            tokio::time::sleep(field.pace).await;
+        }
     }
 }
 
@@ -48,8 +50,8 @@ async fn publish(field: &Field, rng: &mut StdRng, draft: &Draft, tries: usize) {
 }
 
 /// A notification unlike any other, to one channel or two, in either lane.
-fn draw(rng: &mut StdRng, number: &str) -> Draft {
-    let user = USERS[rng.random_range(0..USERS.len())];
+fn draw(field: &Field, rng: &mut StdRng, number: &str) -> Draft {
+    let user = &field.users[rng.random_range(0..field.users.len())];
     let mut draft = match rng.random_range(0..10) {
         0 => to_operators(user, number),
         1 => to_team(user, number, "low"),

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::field::{Field, QUIET, Tops, USERS};
+use super::field::{Field, Tops, is_quiet};
 use crate::checker::{Heard, Kind};
 use crate::support::{Begin, DEADLINE, Ear, Event, Subscriber};
 
@@ -33,7 +33,6 @@ pub(super) struct Log {
 pub(super) struct Reader {
     field: Arc<Field>,
     number: usize,
-    user: &'static str,
     rng: StdRng,
     connections: usize,
     cursor: Option<String>,
@@ -41,31 +40,14 @@ pub(super) struct Reader {
     log: Log,
 }
 
-/// The channels that a reader listens to: its user's, and for some the team's or the operators' as well. The first two
-/// are those of the quiet user.
-pub(super) fn channels_of(reader: usize) -> Vec<String> {
-    if is_quiet(reader) {
-        return vec![format!("user.{QUIET}")];
-    }
-    let user = format!("user.{}", USERS[reader % USERS.len()]);
-    let more: &[&str] = [&[][..], &[], &["team.t2"], &["ops.all", "team.t2"]][reader / USERS.len() % 4];
-    more.iter().map(ToString::to_string).chain([user]).collect()
-}
-
-/// Those stay at one node each, so that what it has missed is not made good by the other.
-fn is_quiet(reader: usize) -> bool {
-    reader < 2
-}
-
 impl Reader {
     pub(super) fn new(field: &Arc<Field>, number: usize) -> Self {
-        let channels = channels_of(number);
+        let channels = field.channels_of(number);
         // By what it may hear, as readers of one user may hear different things.
         let log = Log { principal: channels.join("+"), channels, ..Log::default() };
         Self {
             field: Arc::clone(field),
             number,
-            user: if is_quiet(number) { QUIET } else { USERS[number % USERS.len()] },
             rng: StdRng::seed_from_u64(field.seed * 1_000 + 500 + number as u64),
             connections: 0,
             cursor: None,
@@ -80,13 +62,15 @@ impl Reader {
             if let Some(tops) = self.field.tops() {
                 break tops;
             }
-            let Some((mut stream, mut ear)) = self.connect().await else {
+            let Some((node, mut stream, mut ear)) = self.connect().await else {
                 tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..200))).await;
                 continue;
             };
             let millis = if is_quiet(self.number) { 3_600_000 } else { self.rng.random_range(100..6_000) };
             let until = Instant::now() + Duration::from_millis(millis);
-            let stands = self.listen_until(&mut stream, &mut ear, until).await;
+            self.field.sit(self.number, Some(node));
+            let stands = self.listen_until(node, &mut stream, &mut ear, until).await;
+            self.field.sit(self.number, None);
             if stands {
                 *self.log.faults.entry("cut").or_default() += 1;
             }
@@ -98,9 +82,9 @@ impl Reader {
     }
 
     /// False when the server ended the stream.
-    async fn listen_until(&mut self, stream: &mut Subscriber, ear: &mut Ear, until: Instant) -> bool {
-        while Instant::now() < until && self.field.tops().is_none() {
-            // Now and then whether the run has ended.
+    async fn listen_until(&mut self, node: usize, stream: &mut Subscriber, ear: &mut Ear, until: Instant) -> bool {
+        while Instant::now() < until && !self.field.is_over() && self.field.may_sit(self.number, node) {
+            // Now and then whether that is still so.
             let Ok(event) = timeout(Duration::from_millis(200), stream.next()).await else { continue };
             if !self.hear(ear, event) {
                 return false;
@@ -127,12 +111,14 @@ impl Reader {
     }
 
     /// Connects where it was cut; none when the server cannot serve it now.
-    async fn connect(&mut self) -> Option<(Subscriber, Ear)> {
+    async fn connect(&mut self) -> Option<(usize, Subscriber, Ear)> {
         let begin = self.begin();
-        let node = if is_quiet(self.number) { self.number } else { self.rng.random_range(0..2) };
-        let node = &self.field.nodes[node];
+        let drawn = self.rng.random_range(0..2);
+        let index = if self.field.may_sit(self.number, drawn) { drawn } else { 1 - drawn };
+        let node = &self.field.nodes[index];
         let channels: Vec<&str> = self.log.channels.iter().map(String::as_str).collect();
-        let token = node.token_with(json!({ "sub": self.user, "teams": ["t2"], "roles": ["operator"] }));
+        let token =
+            node.token_with(json!({ "sub": self.field.user_of(self.number), "teams": ["t2"], "roles": ["operator"] }));
         let listen = node.listen(&channels).token(&token);
         let listen = if let Begin::Cursor(cursor) = &begin { listen.cursor(cursor) } else { listen };
         let mut stream = listen.open().await;
@@ -144,7 +130,7 @@ impl Reader {
         if self.connections == 1 {
             self.field.seated.fetch_add(1, Ordering::Relaxed);
         }
-        Some((stream, ear))
+        Some((index, stream, ear))
     }
 
     /// Mostly where it was cut, and sometimes where it was long ago. Never anew, as it would not hear what it lacks.
@@ -167,7 +153,7 @@ impl Reader {
     /// Hears everything that there is. What does not come in time the checker finds missing.
     async fn finish(&mut self, tops: &Tops) {
         let deadline = Instant::now() + DEADLINE / 2;
-        let (mut stream, mut ear) = loop {
+        let (_, mut stream, mut ear) = loop {
             if let Some(connected) = self.connect().await {
                 break connected;
             }

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::field::{Draft, Field, QUIET, USERS};
+use super::field::{Draft, Field, QUIET};
 use super::producer::produce;
-use super::reader::{Log, Reader, channels_of};
+use super::reader::{Log, Reader};
 use super::report::{Recovery, Report};
 use super::world::World;
 use super::{Bounds, PATIENCE, RESTARTED};
@@ -27,18 +27,21 @@ pub(super) struct Ended {
     /// Streams that the server ended.
     pub(super) closed: Vec<String>,
     pub(super) recoveries: Vec<Recovery>,
+    /// Between the first publish and the last.
+    pub(super) took: Duration,
 }
 
 /// Plays the faults in their order.
 pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut world = World::build(seed, bounds.pace).await;
+    let mut world = World::build(seed, bounds).await;
     let field = Arc::clone(&world.field);
     let mut readers = JoinSet::new();
     for reader in 0..bounds.readers {
         readers.spawn(Reader::new(&field, reader).listen());
     }
     eventually("all readers listen", async || field.seated.load(Ordering::Relaxed) == bounds.readers).await;
+    let begun = Instant::now();
     let mut producers = JoinSet::new();
     for producer in 0..bounds.producers {
         let field = Arc::clone(&field);
@@ -60,13 +63,14 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
     }
     field.stop_producers();
     within_deadline("producers end", producers.join_all()).await;
+    let took = begun.elapsed();
     // Its epoch ends only when something follows what may be undone.
     field.insist(0, &field.beacon(QUIET, Lane::Normal)).await;
     world.note_fates().await;
     field.close(world.tops().await);
     let logs = readers.join_all().await;
     let (run, closed) = collect(&world, faults, logs);
-    Report::new(Ended { run, world, closed, recoveries })
+    Report::new(Ended { run, world, closed, recoveries, took })
 }
 
 /// Waits until so many more are accepted.
@@ -88,19 +92,13 @@ async fn traffic(field: &Field, messages: usize) {
 
 /// Measures how long after a fault both nodes publish again, and everybody hears what is published.
 async fn recover(field: &Field, fault: Fault, healed: Instant, readers: usize) -> Recovery {
-    let first = [field.beacon(USERS[0], Lane::Normal), field.beacon(USERS[1], Lane::Normal)];
-    tokio::join!(field.insist(0, &first[0]), field.insist(1, &first[1]));
+    let first = [0, 1].map(|node| field.beacon(&field.users[node], Lane::Normal));
+    field.insist_all(&[0, 1], &first).await;
     let publishing = healed.elapsed();
     let bound = if fault.restarts() { RESTARTED } else { PATIENCE };
     assert!(publishing < 3 * bound, "publishing works again {publishing:?} after `{}`", fault.name());
-    let mut beacons = Vec::new();
-    for (index, user) in USERS.iter().enumerate() {
-        for lane in Lane::ALL {
-            let beacon = field.beacon(user, lane);
-            field.insist((index + lane.index()) % 2, &beacon).await;
-            beacons.push(beacon);
-        }
-    }
+    let beacons = field.beacons();
+    field.insist_all(&[0, 1, 1, 0], &beacons).await;
     for beacon in &beacons {
         await_beacon(field, fault, beacon, readers).await;
     }
@@ -115,7 +113,7 @@ async fn publish_meanwhile(field: &Field, draft: &Draft) {
 
 /// Waits until all who listen have heard it.
 async fn await_beacon(field: &Field, fault: Fault, beacon: &Draft, readers: usize) {
-    let (start, listeners) = (Instant::now(), listeners(beacon, readers));
+    let (start, listeners) = (Instant::now(), listeners(field, beacon, readers));
     loop {
         let lacking = field.lacking(beacon, &listeners);
         if lacking.is_empty() {
@@ -127,8 +125,8 @@ async fn await_beacon(field: &Field, fault: Fault, beacon: &Draft, readers: usiz
     }
 }
 
-fn listeners(beacon: &Draft, readers: usize) -> Vec<usize> {
-    let hears = |reader: &usize| channels_of(*reader).iter().any(|one| beacon.to.iter().any(|(to, _)| to == one));
+fn listeners(field: &Field, beacon: &Draft, readers: usize) -> Vec<usize> {
+    let hears = |reader: &usize| field.channels_of(*reader).iter().any(|one| beacon.to.iter().any(|(to, _)| to == one));
     (0..readers).filter(hears).collect()
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fanfare::stream::{Epoch, Lane, Position};
 
-use super::field::{Field, QUIET, Tops, USERS};
+use super::Bounds;
+use super::field::{Field, Tops, channels};
 use crate::checker::Fates;
 use crate::support::{Proxy, Redis, Scenario, TestServer, eventually};
 
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) redis: Redis,
     pub(super) proxies: [Proxy; 2],
     pub(super) field: Arc<Field>,
+    /// Every channel that is published to.
+    channels: Vec<Arc<str>>,
     /// Every epoch that a channel was seen in.
     seen: HashMap<Arc<str>, HashSet<Epoch>>,
     pub(super) fates: Fates,
@@ -34,32 +37,29 @@ struct Meta {
 }
 
 impl World {
-    pub(super) async fn build(seed: u64, pace: Duration) -> Self {
+    pub(super) async fn build(seed: u64, bounds: &Bounds) -> Self {
         let redis = Redis::start().await;
         let proxies = [Proxy::start(redis.address()).await, Proxy::start(redis.address()).await];
         let nodes = [node(proxies[0].address).await, node(proxies[1].address).await];
         for node in &nodes {
             eventually("the node is ready", async || is_ready(node).await).await;
         }
-        let field = Arc::new(Field::new(nodes, seed, pace));
-        Self { redis, proxies, field, seen: HashMap::new(), fates: Fates::default(), deaf: Vec::new() }
+        let field = Arc::new(Field::new(nodes, seed, bounds));
+        let (channels, seen, fates, deaf) = (channels(bounds), HashMap::new(), Fates::default(), Vec::new());
+        Self { redis, proxies, field, channels, seen, fates, deaf }
     }
 
-    /// Starts a replica, and waits until it has all that the primary has.
-    pub(super) async fn replica(&self) -> Redis {
+    /// Starts a replica that reaches the primary there, and waits until it has all that the primary has.
+    pub(super) async fn replica(&self, primary: SocketAddr) -> Redis {
         let replica = Redis::start().await;
-        replica.run(&format!("REPLICAOF 127.0.0.1 {}", self.redis.address().port())).await;
-        eventually("the replica is in sync", async || {
-            let told: String = redis::from_redis_value(replica.run("INFO replication").await).unwrap();
-            told.contains("master_link_status:up")
-        })
-        .await;
+        replica.run(&format!("REPLICAOF 127.0.0.1 {}", primary.port())).await;
+        eventually("the replica is in sync", async || replica.says("master_link_status:up").await).await;
         replica
     }
 
     /// Notes which epochs have ended, and where.
     pub(super) async fn note_fates(&mut self) {
-        for channel in channels() {
+        for channel in self.channels.clone() {
             let Some(meta) = self.meta(&channel).await else { continue };
             self.fates.note(&channel, meta.epoch, &meta.chain);
             let seen = self.seen.entry(Arc::clone(&channel)).or_default();
@@ -75,8 +75,8 @@ impl World {
     /// Where the streams end that something was published to.
     pub(super) async fn tops(&self) -> Tops {
         let mut tops = Tops::new();
-        for channel in channels() {
-            let Some(meta) = self.meta(&channel).await else { continue };
+        for channel in &self.channels {
+            let Some(meta) = self.meta(channel).await else { continue };
             for lane in Lane::ALL {
                 let top = Position::new(meta.epoch, meta.tops[lane.index()]);
                 if top.seq > 0 {
@@ -104,12 +104,6 @@ impl World {
             chain: links.collect(),
         })
     }
-}
-
-/// Every channel that is published to.
-pub(super) fn channels() -> Vec<Arc<str>> {
-    let users = USERS.iter().map(|user| format!("user.{user}").into());
-    users.chain([format!("user.{QUIET}").into(), "team.t2".into(), "ops.all".into()]).collect()
 }
 
 pub(super) async fn is_ready(node: &TestServer) -> bool {

@@ -58,7 +58,7 @@ impl Fates {
     }
 
     /// Whether a reader that stands there must be told when it goes on to the next epoch.
-    pub(super) fn must_be_told(&self, heard: &Heard, at: Position) -> bool {
+    pub(crate) fn must_be_told(&self, heard: &Heard, at: Position) -> bool {
         self.get(&heard.channel, at.epoch).is_some_and(|fate| at.seq > fate.first[heard.lane.index()])
     }
 

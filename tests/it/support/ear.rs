@@ -26,18 +26,21 @@ pub(crate) struct Ear {
     connection: usize,
     principal: Arc<str>,
     channels: Vec<ChannelName>,
+    /// The same, as the log has them.
+    names: Vec<Arc<str>>,
     from: Begin,
-    /// By channel and lane, whether something was heard of the stream.
-    begun: Vec<[bool; 2]>,
+    /// By channel and lane, the position that was heard last of the stream; none when nothing was.
+    at: Vec<[Option<Position>; 2]>,
     /// The id of the last event.
     pub(crate) cursor: Option<String>,
 }
 
 impl Ear {
     pub(crate) fn new(connection: usize, principal: &str, channels: &[String], from: Begin) -> Self {
-        let begun = vec![[false; 2]; channels.len()];
+        let at = vec![[None; 2]; channels.len()];
+        let names = channels.iter().map(|channel| channel.as_str().into()).collect();
         let channels = channels.iter().map(|channel| channel.parse().unwrap()).collect();
-        Self { connection, principal: principal.into(), channels, from, begun, cursor: None }
+        Self { connection, principal: principal.into(), channels, names, from, at, cursor: None }
     }
 
     /// The streams that it listens to, each with the position that the last event's cursor has of it.
@@ -66,13 +69,14 @@ impl Ear {
             let is =
                 |(index, of, _): &&(usize, Lane, Position)| self.channels[*index].as_str() == channel && *of == lane;
             let (index, _, position) = *streams.iter().find(is).unwrap_or_else(|| panic!("not asked for: {event:?}"));
-            self.begun[index][lane.index()] = true;
+            self.at[index][lane.index()] = Some(position);
             log.push(self.heard(index, lane, position, kind));
         }
         for (index, lane, position) in streams {
-            if self.begun[index][lane.index()]
-                && of.is_none_or(|of| (of.0, of.1) != (self.channels[index].as_str(), lane))
-            {
+            // What is where it was, as most are, says nothing new.
+            let at = &mut self.at[index][lane.index()];
+            if at.is_some_and(|at| at != position) {
+                *at = Some(position);
                 log.push(self.heard(index, lane, position, Kind::Stands));
             }
         }
@@ -90,19 +94,19 @@ impl Ear {
             log.push(self.heard(index, lane, position, kind));
             // Where it was told that it begins must be where it asked to.
             log.push(self.heard(index, lane, greeted, Kind::Stands));
-            self.begun[index][lane.index()] = true;
+            self.at[index][lane.index()] = Some(greeted);
         }
     }
 
     /// Notes that everything up to `position` was there to be heard.
     pub(crate) fn end(&self, index: usize, lane: Lane, position: Position, log: &mut Vec<Heard>) {
-        if self.begun[index][lane.index()] {
+        if self.at[index][lane.index()].is_some() {
             log.push(self.heard(index, lane, position, Kind::Stands));
         }
     }
 
     fn heard(&self, index: usize, lane: Lane, position: Position, kind: Kind) -> Heard {
-        let channel = self.channels[index].as_str().into();
+        let channel = Arc::clone(&self.names[index]);
         Heard { connection: self.connection, principal: Arc::clone(&self.principal), channel, lane, position, kind }
     }
 }

@@ -36,7 +36,7 @@ impl Redis {
                 return redis;
             }
         }
-        panic!("redis-server does not start");
+        panic!("redis-server does not start: install it with `apt-get install redis-server`, or run tests/run");
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -69,6 +69,34 @@ impl Redis {
         let log = self.log();
         let length = log.metadata().unwrap().len();
         File::options().write(true).open(log).unwrap().set_len(length.saturating_sub(bytes)).unwrap();
+    }
+
+    /// Gives it no more room on its disk.
+    pub(crate) fn fill_disk(&self) {
+        self.limit_files(&self.log().metadata().unwrap().len().to_string());
+    }
+
+    /// Gives it as much as there is.
+    pub(crate) fn free_disk(&self) {
+        self.limit_files("unlimited");
+    }
+
+    fn limit_files(&self, soft: &str) {
+        let mut limit = Command::new("prlimit");
+        limit.arg("--pid").arg(self.process.id().to_string()).arg(format!("--fsize={soft}:unlimited"));
+        // One that has ended has no limits.
+        let _ = limit.stderr(Stdio::null()).status().unwrap();
+    }
+
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
+    /// Whether `INFO` says that.
+    pub(crate) async fn says(&self, line: &str) -> bool {
+        let told = self.try_run("INFO all").await.and_then(|told| Ok(redis::from_redis_value::<String>(told)?));
+        told.is_ok_and(|told| told.lines().any(|one| one == line))
     }
 
     /// The file that what is written now is appended to.
@@ -161,12 +189,14 @@ impl Drop for Redis {
 }
 
 fn spawn(port: u16, folder: &TempDir, arguments: &[String]) -> Child {
-    Command::new("redis-server")
+    // A file that may not grow is to be a failed write, as on a full disk, and no signal.
+    Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec redis-server \"$@\"", "redis-server"])
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .args(["--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--dir"])
         .arg(folder.path())
         .args(arguments)
         .stdout(Stdio::null())
         .spawn()
-        .expect("redis-server is not in the PATH: install it with `apt-get install redis-server`, or run tests/run")
+        .unwrap()
 }

@@ -33,16 +33,23 @@ impl Guarded {
         primary.run("CONFIG SET repl-diskless-sync-delay 0").await;
         let place = primary.url().replace("redis://", "").replace(':', " ");
         replica.run(&format!("REPLICAOF {place}")).await;
-        eventually("the replica follows", async || {
-            let state: String = redis::from_redis_value(replica.run("INFO replication").await).unwrap();
-            state.contains("master_link_status:up")
-        })
-        .await;
+        eventually("the replica follows", async || replica.says("master_link_status:up").await).await;
         let sentinels: Vec<_> = (0..SENTINELS).map(|_| Sentinel::start(&place)).collect();
         for sentinel in &sentinels {
             eventually("the sentinel knows everybody", async || sentinel.knows_everybody().await).await;
         }
         Self { primary, replica, sentinels }
+    }
+
+    /// Starts the primary again, which was killed, and waits until it follows the one that took over and every Sentinel
+    /// could let it take over in turn. They change their names.
+    pub(crate) async fn bring_back_primary(&mut self) {
+        self.primary.restart().await;
+        eventually("it follows", async || self.primary.says("master_link_status:up").await).await;
+        std::mem::swap(&mut self.primary, &mut self.replica);
+        for sentinel in &self.sentinels {
+            eventually("the sentinel knows everybody", async || sentinel.knows_everybody().await).await;
+        }
     }
 
     pub(crate) fn url(&self) -> String {

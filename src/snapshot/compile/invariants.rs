@@ -1,0 +1,49 @@
+//! Invariants: what they are for into matchers, what they name into channels.
+
+use super::Cx;
+use super::rules::{Declared, faults_in};
+use crate::config::{self, At, Diagnostic, InvariantClaim};
+use crate::routing::{Matcher, Template};
+use crate::snapshot::proofs::{Claim, Invariant, Target};
+
+impl Cx {
+    /// The invariant; none when it has a fault.
+    pub(super) fn invariant(&mut self, written: &At<config::Invariant>, declared: &Declared<'_>) -> Option<Invariant> {
+        let for_all = self.matcher(&written.for_all, declared);
+        let mut faults = Vec::new();
+        faults_in(&written.for_all, &mut faults);
+        let types = declared.config.types.keys();
+        let types: Vec<_> =
+            types.filter(|name| !matches!(for_all.for_type(name.as_str()), Matcher::Always(false))).collect();
+        for type_name in &types {
+            self.check_fields(&written.for_all, type_name, declared.schemas);
+        }
+        if types.is_empty() && faults.is_empty() {
+            self.warn(written.span, "the invariant is for no notification of any declared type");
+        }
+        let claim = match &written.claim {
+            InvariantClaim::MustReach(target) => Claim::MustReach(self.invariant_target(target, declared)?),
+            InvariantClaim::MustNeverReach(target) => Claim::MustNeverReach(self.invariant_target(target, declared)?),
+            InvariantClaim::MustNotDrop => Claim::MustNotDrop,
+        };
+        faults.is_empty().then_some(Invariant { span: written.span, for_all, claim })
+    }
+
+    /// A declared channel by its name, or what a rule would send to.
+    fn invariant_target(&mut self, written: &At<String>, declared: &Declared<'_>) -> Option<Target> {
+        if let Some(spec) = declared.channels.iter().find(|spec| spec.name.as_str() == written.value) {
+            return Some(Target::Declared(spec.name.clone()));
+        }
+        if let Ok(template) = Template::parse(written)
+            && declared.patterns.may_take(&template)
+        {
+            return Some(Target::Named(template));
+        }
+        let message = format!("`{}` is neither a declared channel nor a channel of one", written.value);
+        let names: Vec<&str> = declared.channels.iter().map(|spec| spec.name.as_str()).collect();
+        let help = format!("declared are {}", declared.patterns.quoted().join(", "));
+        let finding = Diagnostic::error(written.span, message).help(help);
+        self.diagnostics.push(finding.did_you_mean(&written.value, names));
+        None
+    }
+}

@@ -1,0 +1,79 @@
+//! What is proven of a configuration, as findings.
+
+use std::collections::HashMap;
+
+use super::Cx;
+use crate::config::{Diagnostic, Span};
+use crate::notification::Name;
+use crate::snapshot::Snapshot;
+use crate::snapshot::proofs::{self, Claim, Finding, Proof};
+
+impl Cx {
+    /// An invariant that does not hold is an error, so a revision that breaks it is not taken.
+    pub(super) fn prove_invariants(&mut self, snapshot: &Snapshot) {
+        for invariant in &snapshot.invariants {
+            let claim = match &invariant.claim {
+                Claim::MustReach(_) => "does not reach",
+                Claim::MustNeverReach(_) => "reaches",
+                Claim::MustNotDrop => "is dropped, against",
+            };
+            match proofs::prove(snapshot, invariant) {
+                Proof::Proven => {}
+                Proof::Refuted(witness, decision) => {
+                    let message = format!("the invariant does not hold: a notification {claim} what it names");
+                    let rules: Vec<_> = decision.rules.iter().map(|rule| format!("`{rule}`")).collect();
+                    let matched = match rules.as_slice() {
+                        [] => "no rule matches it".to_owned(),
+                        rules => format!("it matches {}", rules.join(", ")),
+                    };
+                    let finding = Diagnostic::error(invariant.span, message);
+                    self.diagnostics.push(finding.note(format!("this one: {witness}")).note(matched));
+                }
+                Proof::Undecided(why) => {
+                    let finding = Diagnostic::warning(invariant.span, "the invariant was neither proven nor refuted");
+                    self.diagnostics.push(finding.note(why));
+                }
+            }
+        }
+    }
+
+    /// Tells what may not be meant: each with a notification that shows it.
+    pub(super) fn advise(&mut self, snapshot: &Snapshot) {
+        let rules = snapshot.config.rules.iter();
+        let places: HashMap<Name, Span> =
+            rules.filter_map(|rule| rule.name.as_ref()).map(|name| (name.value.clone(), name.span)).collect();
+        let place = |rule: &Name| places.get(rule).copied().unwrap_or_default();
+        for finding in proofs::examine(snapshot) {
+            self.diagnostics.push(match finding {
+                Finding::NeverMatches { rule } => {
+                    let message = format!("rule `{rule}` can never match");
+                    Diagnostic::warning(place(&rule), message)
+                        .note("what it tests excludes itself, or the schema of every type that it is for")
+                }
+                Finding::Covered { rule, by, witness } => {
+                    let message = format!("rule `{rule}` is never reached: earlier rules match all that it is for");
+                    let mut finding = Diagnostic::warning(place(&rule), message);
+                    for (type_name, names) in &by {
+                        for name in names {
+                            finding = finding.also(place(name), format!("covers it for `{type_name}`"));
+                        }
+                    }
+                    finding
+                        .note(format!("it would match {witness}"))
+                        .help("raise its priority, or let what covers it `then = \"continue\"`")
+                }
+                Finding::Unrouted { type_name, witness } => {
+                    let span = snapshot.config.types.get(&type_name).map(|declared| declared.span).unwrap_or_default();
+                    let message = format!("no rule is for some notifications of type `{type_name}`");
+                    Diagnostic::note_at(span, message).note(format!("such as {witness}"))
+                }
+                Finding::Unfillable { rule, type_name, witness } => {
+                    let message = format!("rule `{rule}` refuses a `{type_name}` without `userId`");
+                    Diagnostic::note_at(place(&rule), message)
+                        .note(format!("such as {witness}"))
+                        .help("require `userId` in the schema, so that a producer is told which member is missing")
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What is found about rules by themselves: those that never match, those that earlier ones cover, ties, and what is left
+//! for none.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::space::{Formula, Found, Space};
+use super::witness::{self, Witness};
+use crate::config::{Operator, Then};
+use crate::notification::{Name, TypeName};
+use crate::routing::{Action, Facts, Field, Matcher, Rule};
+use crate::schemas::SchemaRegistry;
+use crate::snapshot::{Refusal, Snapshot, evaluate};
+
+/// Something that is found about rules.
+#[derive(Debug, Clone)]
+pub(in crate::snapshot) enum Finding {
+    /// A rule matches no notification of any type.
+    NeverMatches {
+        /// Which rule.
+        rule: Name,
+    },
+    /// Whatever a rule matches, in every type, rules before it match and end the search.
+    Covered {
+        /// Which rule.
+        rule: Name,
+        /// In each type the rules that cover it, together.
+        by: BTreeMap<TypeName, Vec<Name>>,
+        /// One that it would match.
+        witness: Witness,
+    },
+    /// No rule is for some notifications of a type.
+    Unrouted {
+        /// Of which type.
+        type_name: TypeName,
+        /// One of them.
+        witness: Witness,
+    },
+    /// Some notifications are refused, as a placeholder stands for nothing in them.
+    Unfillable {
+        /// Which rule.
+        rule: Name,
+        /// Of which type.
+        type_name: TypeName,
+        /// One of them.
+        witness: Witness,
+    },
+}
+
+/// Whether two rules may both match.
+#[derive(Debug, Clone)]
+pub(in crate::snapshot) enum Tie {
+    /// They do, for this one.
+    Shown(Witness),
+    /// They cannot.
+    Excluded,
+    /// Neither could be shown.
+    Undecided,
+}
+
+/// How a rule fares in one type.
+enum Fate {
+    Reachable,
+    Never,
+    Covered(Vec<Name>, Witness),
+    Undecided,
+}
+
+/// Looks at the rules of every type. Every finding has been shown by the router.
+#[must_use]
+pub(in crate::snapshot) fn examine(snapshot: &Snapshot) -> Vec<Finding> {
+    let mut tables: Vec<_> = snapshot.routing.iter().collect();
+    tables.sort_by_key(|(name, _)| *name);
+    let mut findings = Vec::new();
+    let mut fates: BTreeMap<Name, Vec<(TypeName, Fate)>> = BTreeMap::new();
+    for (type_name, rules) in tables {
+        let table = Table::new(snapshot, type_name, rules);
+        for (index, rule) in rules.iter().enumerate() {
+            fates.entry(rule.name.clone()).or_default().push((type_name.clone(), table.fate(index)));
+            findings.extend(table.unfillable(index));
+        }
+        findings.extend(table.unrouted());
+    }
+    findings.extend(fates.into_iter().filter_map(|(rule, fates)| sum_up(rule, fates)));
+    findings
+}
+
+/// What the fates of a rule in its types come to.
+fn sum_up(rule: Name, fates: Vec<(TypeName, Fate)>) -> Option<Finding> {
+    let mut by = BTreeMap::new();
+    let mut shown = None;
+    for (type_name, fate) in fates {
+        match fate {
+            Fate::Never => {}
+            Fate::Covered(rules, witness) => {
+                by.insert(type_name, rules);
+                shown = shown.or(Some(witness));
+            }
+            Fate::Reachable | Fate::Undecided => return None,
+        }
+    }
+    Some(match shown {
+        Some(witness) => Finding::Covered { rule, by, witness },
+        None => Finding::NeverMatches { rule },
+    })
+}
+
+/// Whether two rules of a type may both match.
+#[must_use]
+pub(in crate::snapshot) fn tie(schemas: &SchemaRegistry, type_name: &TypeName, first: &Rule, second: &Rule) -> Tie {
+    let space = Space::new(schemas, type_name, &[&first.matcher, &second.matcher]);
+    let both = Formula::All(vec![Formula::Shared(0), Formula::Shared(1)]);
+    let found = space.search(&both, |region| {
+        let witness = witness::find(&space, region, schemas)?;
+        [first, second].iter().all(|rule| rule.matches(witness.facts())).then_some(witness)
+    });
+    match found {
+        Found::Example(witness) => Tie::Shown(witness),
+        Found::Nothing => Tie::Excluded,
+        Found::Undecided => Tie::Undecided,
+    }
+}
+
+/// The rules of one type.
+struct Table<'a> {
+    snapshot: &'a Snapshot,
+    rules: &'a [Rule],
+    space: Space,
+}
+
+impl<'a> Table<'a> {
+    fn new(snapshot: &'a Snapshot, type_name: &TypeName, rules: &'a [Rule]) -> Self {
+        let user = has_user();
+        let matchers: Vec<&Matcher> = rules.iter().map(|rule| &rule.matcher).chain(user.as_ref()).collect();
+        Self { snapshot, rules, space: Space::new(&snapshot.schemas, type_name, &matchers) }
+    }
+
+    fn fate(&self, index: usize) -> Fate {
+        let rule = &self.rules[index];
+        let matches = Formula::Shared(index);
+        if self.space.is_impossible(&matches) {
+            return Fate::Never;
+        }
+        let before: Vec<usize> = (0..index).filter(|earlier| surely_stops(&self.rules[*earlier])).collect();
+        if before.is_empty() || !self.space.is_impossible(&passing(&matches, &before)) {
+            return Fate::Reachable;
+        }
+        let found = self.space.search(&matches, |region| {
+            let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
+            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
+            (rule.matches(witness.facts()) && !decision.rules.contains(&rule.name)).then_some(witness)
+        });
+        match found {
+            Found::Example(witness) => {
+                let names = self.fewest(&matches, before).into_iter().map(|earlier| self.rules[earlier].name.clone());
+                Fate::Covered(names.collect(), witness)
+            }
+            Found::Nothing | Found::Undecided => Fate::Undecided,
+        }
+    }
+
+    /// Rules of `before` that cover `matches` and of which none can be left out.
+    fn fewest(&self, matches: &Formula, before: Vec<usize>) -> Vec<usize> {
+        let mut kept = before.clone();
+        for earlier in before {
+            let others: Vec<usize> = kept.iter().copied().filter(|other| *other != earlier).collect();
+            if self.space.is_impossible(&passing(matches, &others)) {
+                kept = others;
+            }
+        }
+        kept
+    }
+
+    fn unrouted(&self) -> Option<Finding> {
+        if self.rules.is_empty() {
+            // Its own warning says so.
+            return None;
+        }
+        let all: Vec<usize> = (0..self.rules.len()).collect();
+        let found = self.space.search(&passing(&Formula::Always(true), &all), |region| {
+            let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
+            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
+            decision.rules.is_empty().then_some(witness)
+        });
+        match found {
+            Found::Example(witness) => Some(Finding::Unrouted { type_name: self.space.type_name.clone(), witness }),
+            Found::Nothing | Found::Undecided => None,
+        }
+    }
+
+    /// A target of a user, and a notification for none. Of other placeholders the schema must require what they name.
+    fn unfillable(&self, index: usize) -> Option<Finding> {
+        let rule = &self.rules[index];
+        let Action::To(routes) = &rule.action else { return None };
+        let mut placeholders = routes.iter().flat_map(|route| route.template.placeholders());
+        placeholders.find(|path| path.len() == 1 && &*path[0] == "userId")?;
+        let before: Vec<usize> = (0..index).filter(|earlier| surely_stops(&self.rules[*earlier])).collect();
+        let without_user = Formula::Not(Box::new(Formula::Shared(self.rules.len())));
+        let formula = passing(&Formula::All(vec![Formula::Shared(index), without_user]), &before);
+        let found = self.space.search(&formula, |region| {
+            let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
+            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
+            matches!(&decision.outcome, Err(Refusal::BadSegment { rule: refusing, .. }) if *refusing == rule.name)
+                .then_some(witness)
+        });
+        match found {
+            Found::Example(witness) => {
+                let (rule, type_name) = (rule.name.clone(), self.space.type_name.clone());
+                Some(Finding::Unfillable { rule, type_name, witness })
+            }
+            Found::Nothing | Found::Undecided => None,
+        }
+    }
+}
+
+/// `matches`, and none of the rules at `before` does.
+fn passing(matches: &Formula, before: &[usize]) -> Formula {
+    let not = |index: &usize| Formula::Not(Box::new(Formula::Shared(*index)));
+    Formula::All(std::iter::once(matches.clone()).chain(before.iter().map(not)).collect())
+}
+
+/// Whether nothing after a rule is tried once it matches. A filter may fail, and its rule be passed over then.
+pub(super) fn surely_stops(rule: &Rule) -> bool {
+    rule.then == Then::Stop && rule.filter.is_none()
+}
+
+fn has_user() -> Option<Matcher> {
+    Field::compile("userId", Operator::Exists, &Value::Bool(true)).ok().map(Matcher::Field)
+}
+
+impl Witness {
+    /// What matchers look at.
+    #[must_use]
+    pub(in crate::snapshot) fn facts(&self) -> Facts<'_> {
+        Facts { notification: &self.notification, now: self.at }
+    }
+}

@@ -1,0 +1,445 @@
+//! All notifications of one type, divided by what the tests of its rules can tell apart.
+//!
+//! For each field the values that some test names, and what lies between them, are its cells: within one no test
+//! changes. What a text test such as a glob is true of is not known by cell, so such a test is true or not for itself
+//! wherever a value is none that is named. The fields are taken to be independent. Both admit more than there is, never
+//! less: what is found impossible here is impossible, what is found possible has to be shown by an example.
+
+use serde_json::{Number, Value};
+
+use crate::config::Operator;
+use crate::notification::TypeName;
+use crate::routing::{Field, Matcher, Side, Window, compare, same};
+use crate::schemas::{FieldKind, JsonType, SchemaRegistry};
+
+/// A condition over a space.
+#[derive(Debug, Clone)]
+pub(super) enum Formula {
+    Always(bool),
+    /// A test, by its index.
+    Atom(usize),
+    /// Inside a window, by its index.
+    Window(usize),
+    /// What an earlier one says, by its index.
+    Shared(usize),
+    Not(Box<Formula>),
+    All(Vec<Formula>),
+    Any(Vec<Formula>),
+}
+
+/// The values of one field that no test tells apart.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Missing,
+    /// This value, or numbers around it that compare like it.
+    Value(Value),
+    /// A string that no test names.
+    Text,
+    /// An array.
+    List,
+    /// An object.
+    Object,
+}
+
+/// A set of cells of one field.
+pub(super) type Cells = Vec<u64>;
+
+/// One field of the type.
+#[derive(Debug)]
+pub(super) struct Axis {
+    pub(super) path: Box<[Box<str>]>,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// One test of a field.
+#[derive(Debug)]
+pub(super) struct Atom {
+    pub(super) axis: usize,
+    pub(super) field: Field,
+    /// The cells in which it is true.
+    yes: Cells,
+    /// The cells in which it may be true or not.
+    free: Cells,
+}
+
+/// The space of a type.
+#[derive(Debug)]
+pub(super) struct Space {
+    pub(super) type_name: TypeName,
+    pub(super) axes: Vec<Axis>,
+    pub(super) atoms: Vec<Atom>,
+    pub(super) windows: Vec<std::sync::Arc<Window>>,
+    shared: Vec<Formula>,
+}
+
+/// A part of a space.
+#[derive(Debug, Clone)]
+pub(super) struct Region {
+    cells: Vec<Cells>,
+    /// What the tests are where their cell leaves it open.
+    atoms: Vec<Option<bool>>,
+    pub(super) windows: Vec<Option<bool>>,
+}
+
+/// What came of a search.
+#[derive(Debug)]
+pub(super) enum Found<T> {
+    /// An example.
+    Example(T),
+    /// Nothing can be one.
+    Nothing,
+    /// Neither could be shown.
+    Undecided,
+}
+
+/// Steps of one search. Beyond it, nothing is decided.
+const MAX_STEPS: usize = 4_096;
+/// Regions whose example did not hold, until the search is given up.
+const MAX_EXAMPLES: usize = 8;
+
+impl Space {
+    /// The space of a type, divided by what all of `matchers` test. The formula of each is shared, by its index.
+    pub(super) fn new(schemas: &SchemaRegistry, type_name: &TypeName, matchers: &[&Matcher]) -> Self {
+        let mut space = Self {
+            type_name: type_name.clone(),
+            axes: Vec::new(),
+            atoms: Vec::new(),
+            windows: Vec::new(),
+            shared: Vec::new(),
+        };
+        space.shared = matchers.iter().map(|matcher| space.formula(matcher)).collect();
+        space.divide(schemas);
+        space
+    }
+
+    fn formula(&mut self, matcher: &Matcher) -> Formula {
+        match matcher {
+            Matcher::Always(value) => Formula::Always(*value),
+            Matcher::All(inner) => Formula::All(inner.iter().map(|matcher| self.formula(matcher)).collect()),
+            Matcher::Any(inner) => Formula::Any(inner.iter().map(|matcher| self.formula(matcher)).collect()),
+            Matcher::Not(inner) => Formula::Not(Box::new(self.formula(inner))),
+            Matcher::Field(field) => Formula::Atom(self.atom(field)),
+            Matcher::During(window, side) => {
+                let known = self.windows.iter().position(|known| known.name == window.name);
+                let index = known.unwrap_or_else(|| {
+                    self.windows.push(std::sync::Arc::clone(window));
+                    self.windows.len() - 1
+                });
+                match side {
+                    Side::Inside => Formula::Window(index),
+                    Side::Outside => Formula::Not(Box::new(Formula::Window(index))),
+                }
+            }
+        }
+    }
+
+    /// The index of a test; the same test is the same atom.
+    fn atom(&mut self, field: &Field) -> usize {
+        let axis = self.axes.iter().position(|axis| *axis.path == *field.path()).unwrap_or_else(|| {
+            self.axes.push(Axis { path: field.path().into(), cells: Vec::new() });
+            self.axes.len() - 1
+        });
+        let is_same = |atom: &Atom| {
+            atom.axis == axis && atom.field.operator() == field.operator() && atom.field.operand() == field.operand()
+        };
+        self.atoms.iter().position(is_same).unwrap_or_else(|| {
+            self.atoms.push(Atom { axis, field: field.clone(), yes: Vec::new(), free: Vec::new() });
+            self.atoms.len() - 1
+        })
+    }
+
+    fn divide(&mut self, schemas: &SchemaRegistry) {
+        for (index, axis) in self.axes.iter_mut().enumerate() {
+            let tests: Vec<&Field> =
+                self.atoms.iter().filter(|atom| atom.axis == index).map(|atom| &atom.field).collect();
+            axis.cells = cells(&schemas.field(&self.type_name, &axis.path), &tests);
+        }
+        for atom in &mut self.atoms {
+            let cells = &self.axes[atom.axis].cells;
+            let truths = cells.iter().map(|cell| truth(&atom.field, cell));
+            (atom.yes, atom.free) = (vec![0; words(cells.len())], vec![0; words(cells.len())]);
+            for (cell, truth) in truths.enumerate() {
+                match truth {
+                    Some(true) => atom.yes[cell / 64] |= 1 << (cell % 64),
+                    Some(false) => {}
+                    None => atom.free[cell / 64] |= 1 << (cell % 64),
+                }
+            }
+        }
+    }
+
+    /// All of it.
+    fn whole(&self) -> Region {
+        let full = |axis: &Axis| {
+            let mut cells = vec![0; words(axis.cells.len())];
+            (0..axis.cells.len()).for_each(|cell| cells[cell / 64] |= 1 << (cell % 64));
+            cells
+        };
+        Region {
+            cells: self.axes.iter().map(full).collect(),
+            atoms: vec![None; self.atoms.len()],
+            windows: vec![None; self.windows.len()],
+        }
+    }
+
+    /// Looks for a part in all of which `formula` is true and of which `example` makes something.
+    pub(super) fn search<T>(&self, formula: &Formula, example: impl FnMut(&Region) -> Option<T>) -> Found<T> {
+        let mut search = Search { space: self, formula, example, steps: 0, failures: 0 };
+        match search.within(self.whole()) {
+            Some(found) => Found::Example(found),
+            None if search.failures == 0 && search.steps <= MAX_STEPS => Found::Nothing,
+            None => Found::Undecided,
+        }
+    }
+
+    /// Whether nothing makes `formula` true.
+    pub(super) fn is_impossible(&self, formula: &Formula) -> bool {
+        matches!(self.search(formula, |_| Some(())), Found::Nothing)
+    }
+
+    /// What a test is all over a region, if it is the same there.
+    pub(super) fn atom_in(&self, region: &Region, index: usize) -> Option<bool> {
+        let atom = &self.atoms[index];
+        let (mut can_be, mut can_fail) = (false, false);
+        for (word, cells) in region.cells[atom.axis].iter().enumerate() {
+            let (yes, free) = (atom.yes[word] & cells, atom.free[word] & cells);
+            let no = cells & !yes & !free;
+            can_be |= yes != 0 || (free != 0 && region.atoms[index] != Some(false));
+            can_fail |= no != 0 || (free != 0 && region.atoms[index] != Some(true));
+        }
+        (can_be != can_fail).then_some(can_be)
+    }
+
+    /// The cells of an axis that a region has.
+    pub(super) fn cells_in<'a>(&'a self, region: &'a Region, axis: usize) -> impl Iterator<Item = &'a Cell> {
+        let cells = self.axes[axis].cells.iter().enumerate();
+        cells.filter(move |(cell, _)| region.cells[axis][cell / 64] >> (cell % 64) & 1 == 1).map(|(_, cell)| cell)
+    }
+
+    /// What a formula is all over a region, if it is the same there and that can be seen.
+    fn value(&self, region: &Region, formula: &Formula) -> Option<bool> {
+        match formula {
+            Formula::Always(value) => Some(*value),
+            Formula::Atom(index) => self.atom_in(region, *index),
+            Formula::Window(index) => region.windows[*index],
+            Formula::Shared(index) => self.value(region, &self.shared[*index]),
+            Formula::Not(inner) => self.value(region, inner).map(|value| !value),
+            Formula::All(inner) => self.junction(region, inner, false),
+            Formula::Any(inner) => self.junction(region, inner, true),
+        }
+    }
+
+    /// Parts of which one that is `decisive` decides.
+    fn junction(&self, region: &Region, inner: &[Formula], decisive: bool) -> Option<bool> {
+        let mut all_known = true;
+        for part in inner {
+            match self.value(region, part) {
+                Some(value) if value == decisive => return Some(decisive),
+                Some(_) => {}
+                None => all_known = false,
+            }
+        }
+        all_known.then_some(!decisive)
+    }
+
+    /// A test or window that decides something of a formula that is open, and what it had better be for `wanted`.
+    fn open(&self, region: &Region, formula: &Formula, wanted: bool) -> Option<(Split, bool)> {
+        if self.value(region, formula).is_some() {
+            return None;
+        }
+        match formula {
+            Formula::Always(_) => None,
+            Formula::Atom(index) => Some((Split::Atom(*index), wanted)),
+            Formula::Window(index) => Some((Split::Window(*index), wanted)),
+            Formula::Shared(index) => self.open(region, &self.shared[*index], wanted),
+            Formula::Not(inner) => self.open(region, inner, !wanted),
+            Formula::All(inner) | Formula::Any(inner) => inner.iter().find_map(|part| self.open(region, part, wanted)),
+        }
+    }
+
+    /// The part of a region in which a test or window is so; none if there is none.
+    fn split(&self, region: &Region, split: Split, value: bool) -> Option<Region> {
+        let mut part = region.clone();
+        match split {
+            Split::Window(index) => part.windows[index] = Some(value),
+            Split::Atom(index) => {
+                let atom = &self.atoms[index];
+                let open = region.atoms[index] != Some(!value);
+                let mut left = 0;
+                for (word, cells) in part.cells[atom.axis].iter_mut().enumerate() {
+                    let free = if open { atom.free[word] } else { 0 };
+                    let fitting = if value { atom.yes[word] } else { !atom.yes[word] & !atom.free[word] };
+                    *cells &= fitting | free;
+                    left |= *cells;
+                }
+                if left == 0 {
+                    return None;
+                }
+                part.atoms[index] = Some(value);
+            }
+        }
+        Some(part)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Split {
+    Atom(usize),
+    Window(usize),
+}
+
+struct Search<'a, F> {
+    space: &'a Space,
+    formula: &'a Formula,
+    example: F,
+    steps: usize,
+    failures: usize,
+}
+
+impl<F> Search<'_, F> {
+    fn within<T>(&mut self, region: Region) -> Option<T>
+    where
+        F: FnMut(&Region) -> Option<T>,
+    {
+        self.steps += 1;
+        if self.steps > MAX_STEPS || self.failures > MAX_EXAMPLES {
+            return None;
+        }
+        match self.space.value(&region, self.formula) {
+            Some(false) => None,
+            Some(true) => {
+                let found = (self.example)(&region);
+                self.failures += usize::from(found.is_none());
+                found
+            }
+            None => {
+                let (split, preferred) = self.space.open(&region, self.formula, true)?;
+                [preferred, !preferred]
+                    .into_iter()
+                    .find_map(|value| self.within(self.space.split(&region, split, value)?))
+            }
+        }
+    }
+}
+
+fn words(cells: usize) -> usize {
+    cells.div_ceil(64)
+}
+
+/// What a test is of the values of a cell; none where it depends.
+fn truth(test: &Field, cell: &Cell) -> Option<bool> {
+    match (cell, test.operator()) {
+        (Cell::Missing, _) => Some(test.accepts(None)),
+        (Cell::Value(value), _) => Some(test.accepts(Some(value))),
+        (_, Operator::Exists) => Some(test.operand() == &Value::Bool(true)),
+        (_, Operator::Ne) => Some(true),
+        (Cell::Text, Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex) => None,
+        (Cell::Text | Cell::List, Operator::Contains) => None,
+        _ => Some(false),
+    }
+}
+
+/// The cells of a field of which the schema says this, divided by these tests.
+fn cells(kind: &FieldKind, tests: &[&Field]) -> Vec<Cell> {
+    let all =
+        [JsonType::Null, JsonType::Boolean, JsonType::Number, JsonType::String, JsonType::Array, JsonType::Object];
+    let (required, types, values, range) = match kind {
+        FieldKind::Declared(field) => {
+            (field.required, field.types.iter().copied().collect(), field.values.as_ref(), field.range.clone())
+        }
+        FieldKind::Undeclared { refused: true, .. } => return vec![Cell::Missing],
+        FieldKind::Undeclared { .. } | FieldKind::Open => (false, all.to_vec(), None, [None, None]),
+    };
+    let mut cells = if required { Vec::new() } else { vec![Cell::Missing] };
+    if let Some(values) = values {
+        // The schema may list what the type does not admit.
+        let fits = |value: &&Value| types.iter().any(|kind| is_of(value, *kind));
+        cells.extend(values.iter().filter(fits).cloned().map(Cell::Value));
+        return cells;
+    }
+    let named = || tests.iter().flat_map(|test| named(test));
+    for kind in types {
+        match kind {
+            JsonType::Null => cells.push(Cell::Value(Value::Null)),
+            JsonType::Boolean => cells.extend([true, false].map(|value| Cell::Value(Value::Bool(value)))),
+            JsonType::Array => cells.push(Cell::List),
+            JsonType::Object => cells.push(Cell::Object),
+            JsonType::String => {
+                let mut texts: Vec<_> = named().filter(|value| value.is_string()).collect();
+                texts.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+                texts.dedup();
+                cells.extend(texts.into_iter().cloned().map(Cell::Value));
+                cells.push(Cell::Text);
+            }
+            JsonType::Integer | JsonType::Number => {
+                let points = named().filter_map(Value::as_number).chain(range.iter().flatten()).cloned().collect();
+                let inside = |number: &Number| {
+                    let [low, high] = &range;
+                    !low.as_ref().is_some_and(|low| compare(number, low).is_some_and(std::cmp::Ordering::is_lt))
+                        && !high
+                            .as_ref()
+                            .is_some_and(|high| compare(number, high).is_some_and(std::cmp::Ordering::is_gt))
+                };
+                let numbers = numbers(points, kind == JsonType::Integer);
+                cells.extend(numbers.into_iter().filter(inside).map(|number| Cell::Value(Value::Number(number))));
+            }
+        }
+    }
+    cells
+}
+
+/// The values that a test names.
+fn named(test: &Field) -> &[Value] {
+    match (test.operator(), test.operand()) {
+        (Operator::In, Value::Array(values)) => values,
+        (Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex, _) => &[],
+        (_, operand) => std::slice::from_ref(operand),
+    }
+}
+
+fn is_of(value: &Value, kind: JsonType) -> bool {
+    match kind {
+        JsonType::Null => value.is_null(),
+        JsonType::Boolean => value.is_boolean(),
+        JsonType::Integer => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        JsonType::Number => value.is_number(),
+        JsonType::String => value.is_string(),
+        JsonType::Array => value.is_array(),
+        JsonType::Object => value.is_object(),
+    }
+}
+
+/// These numbers, and one between any two and beyond the last ones, where there is one.
+fn numbers(mut points: Vec<Number>, whole: bool) -> Vec<Number> {
+    points.sort_by(|a, b| compare(a, b).unwrap_or(std::cmp::Ordering::Equal));
+    points.dedup_by(|a, b| same(&Value::Number(a.clone()), &Value::Number(b.clone())));
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return vec![0.into()] };
+    let mut numbers = vec![beyond(first, -1)];
+    numbers.extend(points.windows(2).filter_map(|pair| between(&pair[0], &pair[1], whole)).map(Some));
+    numbers.push(beyond(last, 1));
+    let fits = |number: &Number| !whole || is_of(&Value::Number(number.clone()), JsonType::Integer);
+    points.into_iter().filter(fits).chain(numbers.into_iter().flatten()).collect()
+}
+
+fn beyond(number: &Number, step: i64) -> Option<Number> {
+    let next = number.as_i64().and_then(|number| number.checked_add(step)).map(Number::from);
+    next.or_else(|| {
+        let number = number.as_f64()?.round();
+        Number::from_f64(number + step as f64 * number.abs().max(1.0))
+    })
+}
+
+fn between(low: &Number, high: &Number, whole: bool) -> Option<Number> {
+    let strictly = |number: &Number| {
+        compare(low, number).is_some_and(std::cmp::Ordering::is_lt)
+            && compare(number, high).is_some_and(std::cmp::Ordering::is_lt)
+    };
+    let (a, b) = (low.as_f64()?, high.as_f64()?);
+    // A whole one first: it is right for both kinds.
+    let next = (a.floor() + 1.0 < 9e15).then(|| Number::from(a.floor() as i64 + 1));
+    let next = low.as_i64().and_then(|low| low.checked_add(1)).map(Number::from).or(next);
+    let middle = || Number::from_f64(a / 2.0 + b / 2.0);
+    let candidates =
+        [next, middle().filter(|_| !whole), low.as_u64().and_then(|low| low.checked_add(1)).map(Number::from)];
+    candidates.into_iter().flatten().find(strictly)
+}

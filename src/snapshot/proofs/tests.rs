@@ -1,0 +1,247 @@
+//! Whole configurations, what is found of them, and a comparison with trying everything.
+
+use std::fs;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::space::{Formula, Found, Space};
+use super::{Finding, Proof, examine, prove};
+use crate::config::{Operator, load};
+use crate::notification::{Draft, Notification, TypeName};
+use crate::routing::{Facts, Field, Matcher};
+use crate::schemas::SchemaRegistry;
+use crate::snapshot::{Depth, Snapshot, compile};
+
+/// What every configuration here begins with: a type `t` with the fields of [`schema`].
+const HEAD: &str = r#"unmatched = "reject"
+[policies.all]
+allow = [{ anyone = true }]
+[channels.user]
+pattern = "user.{user}"
+subscribe = "all"
+[channels.audit]
+pattern = "audit"
+subscribe = "all"
+[windows.night]
+daily = ["22:00-07:00"]
+timezone = "Europe/Berlin"
+[types.t]
+schema = "t.json"
+publish = "all"
+"#;
+
+fn schema() -> Value {
+    json!({"required": ["data", "userId"], "properties": {"data": {
+        "type": "object", "required": ["kind", "total"], "additionalProperties": false, "properties": {
+            "kind": {"enum": ["a", "b", "c"]},
+            "total": {"type": "integer", "minimum": 0, "maximum": 100},
+            "note": {"type": "string", "pattern": "^[a-z-]+$"},
+            "flag": {"type": "boolean"},
+        }
+    }}})
+}
+
+/// The snapshot of [`HEAD`] and `rest`, and what its check says.
+fn checked(rest: &str) -> (Option<Snapshot>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("schemas")).unwrap();
+    fs::write(folder.path().join("schemas/t.json"), schema().to_string()).unwrap();
+    let path = folder.path().join("fanfare.toml");
+    fs::write(&path, format!("{HEAD}{rest}")).unwrap();
+    let compiled = compile(load(&path), Depth::Advise);
+    (compiled.snapshot, compiled.diagnostics.to_string())
+}
+
+fn snapshot(rest: &str) -> Snapshot {
+    let (snapshot, report) = checked(rest);
+    snapshot.unwrap_or_else(|| panic!("{report}"))
+}
+
+fn rule(name: &str, priority: i64, rest: &str) -> String {
+    format!("[[rules]]\nname = \"{name}\"\npriority = {priority}\n{rest}\n")
+}
+
+const AUDIT: &str = "to = [\"audit\"]\n";
+
+#[test]
+fn several_rules_cover_one_together() {
+    let rules = [
+        rule("low", 3, &format!("when = {{ \"data.total\" = {{ lt = 50 }} }}\n{AUDIT}")),
+        rule(
+            "high",
+            2,
+            &format!("when = {{ \"data.total\" = {{ gte = 50 }}, \"data.kind\" = [\"a\", \"b\"] }}\n{AUDIT}"),
+        ),
+        rule("b", 1, &format!("when = {{ \"data.kind\" = \"b\" }}\n{AUDIT}")),
+    ];
+    let findings = examine(&snapshot(&rules.concat()));
+    let covered = findings.iter().find_map(|finding| match finding {
+        Finding::Covered { rule, by, witness } => Some((rule.as_str(), by, witness)),
+        _ => None,
+    });
+    let (rule, by, witness) = covered.unwrap();
+    assert_eq!((rule, by.values().next().unwrap().len()), ("b", 2));
+    assert_eq!(witness.notification.draft.members["data"]["kind"], "b");
+    // One that leaves something is no cover.
+    let leaky = rules.concat().replace("gte = 50", "gt = 50");
+    assert!(!examine(&snapshot(&leaky)).iter().any(|finding| matches!(finding, Finding::Covered { .. })));
+}
+
+#[test]
+fn a_rule_that_excludes_itself_or_its_schema_never_matches() {
+    for when in [
+        "{ \"data.total\" = { gt = 50, lt = 51 } }",
+        "{ \"data.total\" = { gt = 100 } }",
+        "{ \"data.kind\" = \"a\", not = { \"data.kind\" = [\"a\", \"c\"] } }",
+        "{ \"data.note\" = { exists = false, starts_with = \"x\" } }",
+    ] {
+        let findings = examine(&snapshot(&rule("r", 1, &format!("when = {when}\n{AUDIT}"))));
+        assert!(findings.iter().any(|finding| matches!(finding, Finding::NeverMatches { .. })), "{when}: {findings:?}");
+    }
+}
+
+#[test]
+fn what_no_rule_is_for_is_shown() {
+    let findings = examine(&snapshot(&rule("r", 1, &format!("when = {{ \"data.kind\" = [\"a\", \"b\"] }}\n{AUDIT}"))));
+    let [Finding::Unrouted { witness, .. }] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(witness.notification.draft.members["data"]["kind"], "c");
+    assert!(examine(&snapshot(&rule("r", 1, &format!("when = {{ type = \"t\" }}\n{AUDIT}")))).is_empty());
+}
+
+#[test]
+fn ties_are_decided_by_an_example() {
+    let tie = |first: &str, second: &str| {
+        let rules = [("one", first), ("two", second)]
+            .map(|(name, when)| rule(name, 1, &format!("when = {{ {when} }}\n{AUDIT}")));
+        checked(&rules.concat())
+    };
+    // Seen only by comparing bounds.
+    assert!(tie("\"data.total\" = { lt = 50 }", "\"data.total\" = { gt = 49 }").0.is_some());
+    let (snapshot, report) = tie("\"data.total\" = { lt = 50 }", "\"data.total\" = { gt = 48 }");
+    assert!(snapshot.is_none() && report.contains("\"total\":49"), "{report}");
+    let (snapshot, report) = tie("\"data.note\" = { glob = \"deploy-*\" }", "\"data.note\" = { regex = \"-x$\" }");
+    assert!(snapshot.is_none(), "{report}");
+}
+
+#[test]
+fn invariants_are_proven_or_refuted() {
+    let rules = [
+        rule("night", 9, "when = { during = \"night\", \"data.total\" = { lt = 10 } }\ndrop = \"night\""),
+        rule("big", 5, &format!("when = {{ \"data.total\" = {{ gte = 50 }} }}\n{AUDIT}then = \"continue\"")),
+        rule("all", 1, "when = { type = \"t\" }\nto = [\"user.{userId}\"]"),
+    ];
+    let verdict = |invariant: &str| {
+        let folder = format!("{}[[invariants]]\n{invariant}\n", rules.concat());
+        checked(&folder)
+    };
+    for holds in [
+        "for_all = { \"data.total\" = { gt = 49 } }\nmust_reach = \"audit\"",
+        "for_all = { \"data.total\" = { gte = 10 } }\nmust_reach = \"user.{userId}\"",
+        "for_all = { \"data.total\" = { lt = 50 } }\nmust_never_reach = \"audit\"",
+        "for_all = { \"data.total\" = { gte = 10 } }\nmust_not_drop = true",
+    ] {
+        let (snapshot, report) = verdict(holds);
+        assert!(snapshot.is_some(), "{holds}\n{report}");
+        let snapshot = snapshot.unwrap();
+        assert!(matches!(prove(&snapshot, &snapshot.invariants[0]), Proof::Proven), "{holds}");
+    }
+    for (broken, shown) in [
+        ("for_all = { \"data.total\" = { gte = 49 } }\nmust_reach = \"audit\"", "\"total\":49"),
+        ("for_all = { type = \"t\" }\nmust_reach = \"user\"", "matches `night`"),
+        ("for_all = { \"data.kind\" = \"b\" }\nmust_never_reach = \"audit\"", "\"kind\":\"b\""),
+        ("for_all = { type = \"t\" }\nmust_not_drop = true", " at 2026-01-0"),
+    ] {
+        let (snapshot, report) = verdict(broken);
+        assert!(snapshot.is_none() && report.contains("does not hold") && report.contains(shown), "{broken}\n{report}");
+    }
+}
+
+/// Values that every test of [`any_test`] tells apart, for each field.
+fn grid() -> Vec<Value> {
+    let mut all = Vec::new();
+    for kind in ["a", "b", "c"] {
+        for total in [0, 1, 2, 3, 4, 5, 100] {
+            for note in [None, Some("a"), Some("ab"), Some("b"), Some("ba"), Some("x")] {
+                let mut data = json!({"kind": kind, "total": total});
+                if let Some(note) = note {
+                    data["note"] = note.into();
+                }
+                all.push(json!({"type": "t", "userId": "u", "data": data}));
+            }
+        }
+    }
+    all
+}
+
+fn field(path: &str, operator: Operator, operand: Value) -> Matcher {
+    Matcher::Field(Field::compile(path, operator, &operand).unwrap())
+}
+
+fn any_test() -> impl Strategy<Value = Matcher> {
+    let kinds = prop::sample::subsequence(vec!["a", "b", "c"], 1..=3);
+    let compares = prop::sample::select(vec![Operator::Gt, Operator::Gte, Operator::Lt, Operator::Lte, Operator::Eq]);
+    let texts = prop::sample::select(vec![Operator::StartsWith, Operator::EndsWith, Operator::Contains, Operator::Eq]);
+    prop_oneof![
+        kinds.prop_map(|kinds| field("data.kind", Operator::In, json!(kinds))),
+        (compares, 0..5_i64).prop_map(|(operator, bound)| field("data.total", operator, bound.into())),
+        (texts, prop::sample::select(vec!["a", "b"])).prop_map(|(operator, text)| field(
+            "data.note",
+            operator,
+            text.into()
+        )),
+        any::<bool>().prop_map(|exists| field("data.note", Operator::Exists, exists.into())),
+        Just(field("data.note", Operator::Ne, "a".into())),
+    ]
+}
+
+fn any_matcher() -> impl Strategy<Value = Matcher> {
+    any_test().prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| Matcher::all(parts.into_iter())),
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| Matcher::any(parts.into_iter())),
+            inner.prop_map(Matcher::none),
+        ]
+    })
+}
+
+fn registry() -> SchemaRegistry {
+    let mut diagnostics = crate::config::Diagnostics::default();
+    let file =
+        (crate::config::At::new("t.json".to_owned(), crate::config::Span::default()), schema().to_string().into());
+    SchemaRegistry::compile(&[("t".parse().unwrap(), file)].into(), &mut diagnostics)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// What is said to be impossible no value shows, and what is found is so. `FANFARE_SEEDS` is not asked: proptest
+    /// has `PROPTEST_CASES`.
+    #[test]
+    fn the_search_and_trying_everything_agree(rules in prop::collection::vec(any_matcher(), 1..5)) {
+        let schemas = registry();
+        let type_name: TypeName = "t".parse().unwrap();
+        let space = Space::new(&schemas, &type_name, &rules.iter().collect::<Vec<_>>());
+        let last = rules.len() - 1;
+        let mut parts = vec![Formula::Shared(last)];
+        parts.extend((0..last).map(|earlier| Formula::Not(Box::new(Formula::Shared(earlier)))));
+        let reaches = |notification: &Notification| {
+            let facts = Facts { notification, now: notification.created_at };
+            rules[last].matches(facts) && !rules[..last].iter().any(|rule| rule.matches(facts))
+        };
+        let shown = grid().into_iter().find(|value| {
+            let draft = schemas.validate(Draft::from_value(value.clone()).unwrap()).unwrap();
+            reaches(&Notification::accept(draft, jiff::Timestamp::UNIX_EPOCH))
+        });
+        let found = space.search(&Formula::All(parts), |region| {
+            let witness = super::witness::find(&space, region, &schemas)?;
+            reaches(&witness.notification).then_some(witness)
+        });
+        match found {
+            Found::Nothing => prop_assert!(shown.is_none(), "{shown:?} was said to be impossible"),
+            Found::Example(_) => {}
+            // Text tests are taken one by one, so some that exclude each other are not seen to.
+            Found::Undecided => {}
+        }
+    }
+}
