@@ -67,6 +67,8 @@ pub fn admin_routes(context: Context) -> Router {
         .route("/v1/admin/config", get(admin::config))
         .route("/v1/admin/reload", post(admin::reload))
         .route("/v1/admin/explain", post(admin::explain))
+        .route("/v1/admin/decisions", get(admin::decisions))
+        .route("/v1/admin/decisions/{id}", get(admin::decision))
         .layer(from_fn_with_state(context.clone(), admin::guard))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

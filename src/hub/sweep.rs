@@ -58,6 +58,13 @@ impl Hub {
         revoked.len()
     }
 
+    /// The channels of each stream of a principal on this node.
+    #[must_use]
+    pub fn streams_of(&self, principal: &str) -> Vec<Vec<ChannelName>> {
+        let own = self.subscribers().filter(|subscriber| &*subscriber.principal().id == principal);
+        own.map(|subscriber| subscriber.channels().iter().map(|channel| channel.name().clone()).collect()).collect()
+    }
+
     /// Ends all subscriptions, evenly spread over `window`, so that they do not come back in one wave. It takes the
     /// whole window however few there are: balancers need it to see that this node is not ready.
     pub async fn drain(&self, window: Duration) {

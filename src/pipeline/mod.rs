@@ -5,11 +5,15 @@ mod error;
 mod in_flight;
 mod limit;
 mod presence;
+mod reach;
 mod receipt;
 mod serving;
+mod trace;
 
 pub use error::{AttachError, PublishError};
+pub use reach::{Listeners, Reach, Receives};
 pub use receipt::{Receipt, Sent};
+pub use trace::{Told, Trace, Traced};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +38,7 @@ use crate::stream::{History, MAX_CHANNELS, Message};
 use crate::telemetry::Metrics;
 use in_flight::InFlight;
 use serving::Serving;
+use trace::Subject;
 
 /// Verified tokens that are remembered.
 const MAX_TOKENS: usize = 10_000;
@@ -51,6 +56,8 @@ pub struct Pipeline {
     pub broker: Arc<Broker>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The decisions of late.
+    pub trace: Trace,
     tokens: TokenCache,
     limiter: RateLimiter,
     breakers: Breakers,
@@ -115,6 +122,7 @@ impl Pipeline {
             hub,
             broker,
             metrics,
+            trace: Trace::default(),
             tokens: TokenCache::new(MAX_TOKENS),
             limiter: RateLimiter::default(),
             breakers: Breakers::default(),
@@ -152,12 +160,26 @@ impl Pipeline {
         let notification = Arc::new(Notification::accept(draft, now));
         let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
         let decision = evaluate(&snapshot, &notification, now, &mut serving);
-        decision.outcome.clone().map_err(PublishError::Refused)?;
+        let subject = Subject {
+            notification: &notification,
+            producer: &producer.id,
+            may_keep: snapshot.types.get(&notification.draft.type_name).is_some_and(|spec| spec.trace),
+            bytes: submission.body.len(),
+        };
+        if let Err(refusal) = &decision.outcome {
+            if submission.mode == Mode::Publish {
+                self.trace.refused(refusal, snapshot.revision, &subject);
+            }
+            return Err(PublishError::Refused(refusal.clone()));
+        }
         let mut receipt = Receipt::new(&notification, snapshot.revision, &decision, remaining);
         if submission.mode == Mode::Publish && !decision.deliveries.is_empty() {
             let key = submission.idempotency_key.map(|key| idempotency(&producer, key, submission.body));
             let published = self.send(&permit, &snapshot, &notification, decision, key).await?;
             receipt.record(published, self.broker.durability());
+        }
+        if submission.mode == Mode::Publish {
+            self.trace.accepted(&receipt, &subject);
         }
         Ok(receipt)
     }

@@ -136,6 +136,16 @@ impl Matcher {
         })
     }
 
+    /// Adds the windows that it asks for.
+    pub fn windows<'a>(&'a self, found: &mut Vec<&'a Window>) {
+        match self {
+            Self::Always(_) | Self::Field(_) => {}
+            Self::All(inner) | Self::Any(inner) => inner.iter().for_each(|matcher| matcher.windows(found)),
+            Self::Not(inner) => inner.windows(found),
+            Self::During(window, _) => found.push(window),
+        }
+    }
+
     /// The same condition for notifications whose `type` is known, with every test of it decided.
     #[must_use]
     pub fn for_type(&self, type_name: &str) -> Self {

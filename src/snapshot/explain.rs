@@ -31,6 +31,8 @@ pub struct Step {
     pub place: Arc<str>,
     /// Why it does not match; none when it does.
     pub mismatch: Option<Mismatch>,
+    /// The windows that it asks for, and whether they are open.
+    pub windows: Vec<(String, bool)>,
     /// What its filter said.
     pub filter: Option<(String, Run)>,
     /// The channels it names.
@@ -41,9 +43,9 @@ pub struct Step {
 /// circuit breaker happens to be open.
 #[must_use]
 pub fn explain(snapshot: &Snapshot, notification: &Arc<Notification>, now: Timestamp) -> Explanation {
-    let mut steps = Steps(Vec::new());
+    let mut steps = Steps { now, steps: Vec::new() };
     let decision = evaluate(snapshot, notification, now, &mut steps);
-    Explanation { steps: steps.0, decision }
+    Explanation { steps: steps.steps, decision }
 }
 
 impl Explanation {
@@ -70,15 +72,17 @@ impl Explanation {
 
 impl Step {
     fn to_json(&self) -> Value {
-        let filter = self.filter.as_ref().map(
-            |(name, run)| json!({"plugin": name, "verdict": describe(&run.verdict), "operations": run.operations}),
-        );
+        let filter = self.filter.as_ref().map(|(name, run)| {
+            json!({"plugin": name, "verdict": describe(&run.verdict), "operations": run.operations,
+                "micros": run.elapsed.as_micros() as u64})
+        });
         json!({
             "rule": self.rule,
             "priority": self.priority,
             "place": &*self.place,
             "matched": self.mismatch.is_none(),
             "mismatch": self.mismatch.as_ref().map(ToString::to_string),
+            "windows": self.windows.iter().map(|(name, open)| json!({"window": name, "open": open})).collect::<Vec<_>>(),
             "filter": filter,
             "channels": self.channels.iter().map(ChannelName::as_str).collect::<Vec<_>>(),
         })
@@ -107,6 +111,9 @@ impl fmt::Display for Explanation {
                 let (verdict, operations, micros) = (describe(&run.verdict), run.operations, run.elapsed.as_micros());
                 writeln!(f, "        filter {plugin}: {verdict}  ({operations} operations, {micros} us)")?;
             }
+            for (window, open) in &step.windows {
+                writeln!(f, "        window {window}: {}", if *open { "open" } else { "closed" })?;
+            }
             for channel in &step.channels {
                 writeln!(f, "        -> {channel}")?;
             }
@@ -121,15 +128,21 @@ impl fmt::Display for Explanation {
     }
 }
 
-struct Steps(Vec<Step>);
+struct Steps {
+    now: Timestamp,
+    steps: Vec<Step>,
+}
 
 impl Steps {
     fn push(&mut self, rule: &Rule, mismatch: Option<Mismatch>) {
-        self.0.push(Step {
+        let mut windows = Vec::new();
+        rule.matcher.windows(&mut windows);
+        self.steps.push(Step {
             rule: rule.name.to_string(),
             priority: rule.priority,
             place: Arc::clone(&rule.place),
             mismatch,
+            windows: windows.into_iter().map(|window| (window.name.clone(), window.contains(self.now))).collect(),
             filter: None,
             channels: Vec::new(),
         });
@@ -146,13 +159,13 @@ impl Observer for Steps {
     }
 
     fn ran(&mut self, _rule: &Rule, plugin: &Plugin, run: &Run) {
-        if let Some(step) = self.0.last_mut() {
+        if let Some(step) = self.steps.last_mut() {
             step.filter = Some((plugin.name().to_string(), run.clone()));
         }
     }
 
     fn sent(&mut self, _rule: &Rule, channels: &[(ChannelName, &Arc<ChannelSpec>)]) {
-        if let Some(step) = self.0.last_mut() {
+        if let Some(step) = self.steps.last_mut() {
             step.channels = channels.iter().map(|(channel, _)| channel.clone()).collect();
         }
     }

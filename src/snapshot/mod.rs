@@ -62,6 +62,8 @@ pub struct TypeSpec {
     pub publish: Arc<Policy>,
     /// How often.
     pub limit: Option<Arc<Quota>>,
+    /// Whether the decisions of late may keep what notifications hold.
+    pub trace: bool,
 }
 
 /// Why a principal may not subscribe to a channel.

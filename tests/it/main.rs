@@ -11,6 +11,7 @@ mod chaos;
 mod checker;
 mod cli;
 mod cluster;
+mod explain;
 mod failover;
 mod http2;
 mod hub;

@@ -36,7 +36,8 @@ pub(super) fn type_(table: &mut Table<'_>) -> Option<Type> {
     let schema = table.required("schema").and_then(Item::string);
     let publish = table.required("publish").and_then(Item::string);
     let limit = table.optional("limit").and_then(Item::string);
-    Some(Type { schema, publish, limit })
+    let trace = table.optional("trace").and_then(Item::boolean).is_some_and(|trace| trace.value);
+    Some(Type { schema, publish, limit, trace })
 }
 
 pub(super) fn limit(table: &mut Table<'_>) -> Option<Limit> {

@@ -57,6 +57,8 @@ pub struct Type {
     pub publish: Option<At<String>>,
     /// The rate limit of publishing it.
     pub limit: Option<At<String>>,
+    /// Whether the decisions of late may keep what notifications hold. Default no.
+    pub trace: bool,
 }
 
 /// `[limits.*]`: a token bucket per value of `key`.

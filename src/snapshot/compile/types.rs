@@ -49,6 +49,6 @@ impl Cx {
             None => None,
             Some(limit) => Some(Arc::clone(quotas.get(limit?.as_str())?)),
         };
-        Some(TypeSpec { publish: policy, limit })
+        Some(TypeSpec { publish: policy, limit, trace: declared.trace })
     }
 }

@@ -95,6 +95,11 @@ impl TestServer {
         self.send(self.client.get(format!("http://{}{path}", self.admin))).await
     }
 
+    /// Asks the admin listener, with a JSON body.
+    pub(crate) async fn admin_post(&self, path: &str, body: &serde_json::Value) -> Answer {
+        self.send(self.client.post(format!("http://{}{path}", self.admin)).json(body)).await
+    }
+
     /// The value of a metric without labels, or with exactly those given in its name.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.admin_get("/metrics").await.text;

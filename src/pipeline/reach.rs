@@ -1,0 +1,88 @@
+//! Whom a decision would reach as things stand: the limit that it would count against, who listens, and whether somebody
+//! in particular does.
+
+use super::{Mode, Pipeline};
+use crate::limits::{KeyFields, Limited, Remaining};
+use crate::notification::{ChannelName, Draft};
+use crate::snapshot::{Decision, Snapshot};
+
+/// Whom a decision would reach.
+#[derive(Debug)]
+pub struct Reach {
+    /// Who listens to each channel that it goes to.
+    pub channels: Vec<Listeners>,
+    /// The limit of its type, as it stands for its producer.
+    pub limit: Option<Result<Remaining, Limited>>,
+}
+
+/// Who listens to a channel.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The channel.
+    pub channel: ChannelName,
+    /// How many on this node.
+    pub here: usize,
+    /// How many on others; none when the broker could not say.
+    pub elsewhere: Option<usize>,
+}
+
+/// Whether somebody would receive what goes to some channels, on this node.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Receives {
+    /// On these, by so many streams.
+    Yes(Vec<ChannelName>, usize),
+    /// It goes nowhere.
+    NoChannel,
+    /// They have no stream here.
+    NoStream,
+    /// Their streams here listen to these only.
+    OtherChannels(Vec<ChannelName>),
+}
+
+impl Pipeline {
+    /// Whom a decision about `draft` would reach now, were `producer` to publish it.
+    pub async fn reach(&self, snapshot: &Snapshot, draft: &Draft, producer: &str, decision: &Decision) -> Reach {
+        let mut channels = Vec::with_capacity(decision.deliveries.len());
+        for delivery in &decision.deliveries {
+            let channel = delivery.channel.clone();
+            let here = self.hub.channel(&channel).map_or(0, |local| local.listeners());
+            let elsewhere = self.broker.listeners_elsewhere(&channel).await.ok();
+            channels.push(Listeners { channel, here, elsewhere });
+        }
+        let quota = snapshot.types.get(&draft.type_name).and_then(|spec| spec.limit.as_ref());
+        let limit = match quota {
+            None => None,
+            Some(quota) => {
+                let key = quota.key(&KeyFields {
+                    principal: producer,
+                    type_name: draft.type_name.as_str(),
+                    user_id: draft.user_id(),
+                    source: draft.source(),
+                });
+                Some(self.limit(quota, &key, Mode::DryRun).await)
+            }
+        };
+        Reach { channels, limit }
+    }
+
+    /// Whether the principal `who` would receive what goes to `channels`. Streams on other nodes are not known here.
+    #[must_use]
+    pub fn receives(&self, who: &str, channels: &[ChannelName]) -> Receives {
+        if channels.is_empty() {
+            return Receives::NoChannel;
+        }
+        let streams = self.hub.streams_of(who);
+        let mut heard: Vec<ChannelName> = streams.iter().flatten().cloned().collect();
+        heard.sort();
+        heard.dedup();
+        let reached: Vec<_> = channels.iter().filter(|channel| heard.contains(channel)).cloned().collect();
+        match (streams.len(), reached.is_empty()) {
+            (0, _) => Receives::NoStream,
+            (_, true) => Receives::OtherChannels(heard),
+            (_, false) => {
+                let listening = streams.iter().filter(|stream| stream.iter().any(|channel| reached.contains(channel)));
+                Receives::Yes(reached.clone(), listening.count())
+            }
+        }
+    }
+}
