@@ -164,7 +164,9 @@ impl Broker {
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
         Ok(match &config.url.value {
             BrokerUrl::Memory => Self::Memory(Memory::new(config, inlet)),
-            BrokerUrl::Redis(_) | BrokerUrl::Sentinel(_) => Self::Redis(Arc::new(Redis::new(config, inlet)?)),
+            BrokerUrl::Redis(_) | BrokerUrl::Sentinel(_) | BrokerUrl::Cluster(_) => {
+                Self::Redis(Arc::new(Redis::new(config, inlet)?))
+            }
         })
     }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use redis::{IntoConnectionInfo as _, RedisError};
 
-use super::{Secret, Sentinels};
+use super::{Cluster, Secret, Sentinels};
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +15,16 @@ pub enum BrokerUrl {
     Redis(Secret),
     /// The Redis server that Sentinels name.
     Sentinel(Sentinels),
+    /// The Redis servers of a cluster.
+    Cluster(Cluster),
 }
 
 /// Why a text is no [`BrokerUrl`]. Nothing of the text is repeated, as it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBrokerUrl {
-    /// Servers that share the channels among them.
-    #[error("is of Redis Cluster, which is not supported yet")]
-    Cluster,
+    /// A cluster, written in another way than ours.
+    #[error("is not `redis+cluster://host:port,host:port`: it {0}")]
+    Cluster(&'static str),
     /// Sentinels, written in another way than ours.
     #[error("is not `redis+sentinel://host:port,host:port/primary/database`: it {0}")]
     Sentinel(&'static str),
@@ -54,8 +56,11 @@ impl FromStr for BrokerUrl {
         if scheme.contains("sentinel") {
             return Err(InvalidBrokerUrl::Sentinel("has another scheme"));
         }
+        if let Some(cluster) = Cluster::parse(text) {
+            return cluster.map(Self::Cluster);
+        }
         if scheme.contains("cluster") {
-            return Err(InvalidBrokerUrl::Cluster);
+            return Err(InvalidBrokerUrl::Cluster("has another scheme"));
         }
         match text.into_connection_info() {
             Ok(_) => Ok(Self::Redis(Secret::new(text))),
@@ -79,8 +84,6 @@ mod tests {
     #[test]
     fn others_are_refused_without_a_part_of_them() {
         let refused = |url: &str| url.parse::<BrokerUrl>().unwrap_err().to_string();
-        let cluster = refused("redis-cluster://hunter2");
-        assert!(cluster.contains("not supported yet") && !cluster.contains("hunter2"), "{cluster}");
         for url in [
             "",
             "memory",

@@ -63,7 +63,8 @@ impl Sentinels {
         let (user, place) = place.rsplit_once('@').unwrap_or(("", place));
         let (hosts, path) = place.split_once('/').unwrap_or((place, ""));
         let (primary, database) = path.split_once('/').unwrap_or((path, ""));
-        let addresses = hosts.split(',').map(address).collect::<Option<_>>().ok_or("has a host that is none")?;
+        let addresses =
+            hosts.split(',').map(|host| address(host, PORT)).collect::<Option<_>>().ok_or("has a host that is none")?;
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if primary.is_empty() || !primary.bytes().all(is_name) {
             return Err("does not name the primary");
@@ -75,9 +76,9 @@ impl Sentinels {
 }
 
 /// `host`, `host:port` or `[v6]:port`.
-fn address(text: &str) -> Option<(String, u16)> {
+pub(super) fn address(text: &str, usual: u16) -> Option<(String, u16)> {
     let url = format!("redis://{text}");
-    let port = parse_redis_url(&url)?.port().unwrap_or(PORT);
+    let port = parse_redis_url(&url)?.port().unwrap_or(usual);
     match url.into_connection_info().ok()?.addr() {
         redis::ConnectionAddr::Tcp(host, _) if !host.is_empty() => Some((host.clone(), port)),
         _ => None,
@@ -85,7 +86,7 @@ fn address(text: &str) -> Option<(String, u16)> {
 }
 
 /// What the client makes of the user and the database of any server's URL.
-fn server(user: &str, database: &str) -> Option<(Login, i64)> {
+pub(super) fn server(user: &str, database: &str) -> Option<(Login, i64)> {
     let at = if user.is_empty() { "" } else { "@" };
     let info = format!("redis://{user}{at}host/{database}").into_connection_info().ok()?;
     let settings = info.redis_settings();

@@ -21,6 +21,7 @@ mod model;
 mod plugins;
 mod publish;
 mod redis;
+mod redis_cluster;
 mod reload;
 mod resume;
 mod simulation;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::keys::slot_of_digest;
 use super::{Redis, read_reply};
 use crate::broker::{Bucket, Draw, Drawn, Unavailable};
 
@@ -14,7 +15,7 @@ impl Redis {
             Draw::Take => "take",
             Draw::Look => "look",
         });
-        let reply = self.commands.run_once(&self.scripts.bucket, call).await?;
+        let reply = self.run_once(slot_of_digest(bucket.id), &self.scripts.bucket, call).await?;
         let (admitted, debt) = read_reply::<(u8, u64)>(reply)?;
         Ok(Drawn { admitted: admitted == 1, debt: Duration::from_micros(debt) })
     }

@@ -35,7 +35,7 @@ use redis::Value;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::keys::hex;
+use super::keys::{hex, slot_of_digest};
 use super::publish::millis;
 use super::{Redis, read_reply};
 use crate::broker::{Batch, IdempotencyKey, PublishFailed};
@@ -63,7 +63,7 @@ impl Redis {
         let mut command = redis::cmd("SET");
         command.arg(self.keys.claim(key.digest)).arg(write(key, batch)).arg("NX").arg("GET");
         command.arg("PX").arg(millis(self.idempotency_ttl));
-        match timeout_at(deadline, self.commands.send_one(command)).await {
+        match timeout_at(deadline, self.send_one(slot_of_digest(key.digest), command)).await {
             Ok(Ok(reply)) => read(key, reply),
             Ok(Err(error)) => Err(PublishFailed::NotAccepted(error.to_string())),
             Err(_) => Err(PublishFailed::NotAccepted(format!("redis did not answer within {:?}", self.timeout))),

@@ -148,9 +148,15 @@ impl Connection {
 }
 
 impl Commands {
-    /// `name` tells it from others in logs.
-    pub(super) fn new(name: &'static str, dialer: Dialer, inspector: Arc<Inspector>, timeout: Duration) -> Self {
-        Self { dialer, inspector, timeout, link: Link::new(name) }
+    /// `name` and that of its server tell it from others in logs.
+    pub(super) fn new(
+        name: &'static str,
+        server: &str,
+        dialer: Dialer,
+        inspector: Arc<Inspector>,
+        timeout: Duration,
+    ) -> Self {
+        Self { dialer, inspector, timeout, link: Link::new(name, server) }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
@@ -168,7 +174,7 @@ impl Commands {
                     self.link.up(Connection { redis: connection, seal, broken: broken.clone() });
                     let why = tokio::select! {
                         () = broken.cancelled() => "it was lost",
-                        () = tenure.ends() => "another server is the primary now",
+                        why = tenure.ends() => why,
                     };
                     broken.cancel();
                     self.link.down(why);
@@ -212,6 +218,11 @@ impl Commands {
         self.link.get().map(drop)
     }
 
+    /// Whether it stood before, or does now.
+    pub(super) fn was_up(&self) -> bool {
+        self.link.was_up()
+    }
+
     /// Waits until it stands.
     pub(super) async fn up(&self) {
         self.link.wait().await;
@@ -229,20 +240,6 @@ impl Commands {
     /// Sends commands in one round trip. Each has its reply, which may be an error.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
         self.connection()?.send(commands).await
-    }
-
-    /// Runs one call of a script.
-    pub(super) async fn run_once(&self, script: &Script, call: Cmd) -> Result<Value, NoReply> {
-        let mut calls = Pipeline::with_capacity(1);
-        calls.add_command(call);
-        Ok(self.run_script(script, &calls).await?.pop().unwrap_or_default())
-    }
-
-    /// Sends one command.
-    pub(super) async fn send_one(&self, command: Cmd) -> Result<Value, NoReply> {
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.add_command(command);
-        Ok(self.send(&pipeline).await?.pop().unwrap_or_default())
     }
 
     /// Sends calls of one script in one round trip, and in a second one those for which the server lacked its text.

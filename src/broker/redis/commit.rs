@@ -6,6 +6,8 @@
 //! If more than the server's own reply is waited for, its replicas or its disk, that is asked once behind each batch.
 //! WAIT holds up its connection, and covers all that was written there before it: so these publishes have a connection
 //! of their own, and a batch and its WAIT are sent as one, because on another connection a WAIT would cover nothing.
+//!
+//! In a cluster there is a committer for each server, and a call of the script has the messages of one slot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +22,9 @@ use tokio::time::{Instant, timeout_at};
 use super::commands::{Commands, Form, NoReply, Script, is_error};
 use super::envelope::encode;
 use super::inspection::Seal;
-use super::keys::{Keys, hex, lane_code};
+use super::keys::{Keys, hex, lane_code, slot_of_channel};
 use super::publish::{MARK_OUTLIVES, meta_ttl, millis};
+use super::slots::Topology;
 use crate::broker::{Batch, Outgoing};
 use crate::stream::{Epoch, Lane};
 
@@ -44,6 +47,7 @@ pub(super) struct Committer {
     idempotency_ttl: Duration,
     /// A key to write to.
     mark: String,
+    topology: Topology,
     /// Bounded by the publishes in flight.
     queue: mpsc::UnboundedSender<Job>,
     /// Held by [`Committer::run`].
@@ -77,9 +81,15 @@ type Addressed<'a> = (&'a Batch, &'a Outgoing);
 
 impl Committer {
     /// `commands` is a connection that nobody else uses, if there is more to wait for than its replies.
-    pub(super) fn new(commands: Arc<Commands>, keys: Arc<Keys>, mark: String, idempotency_ttl: Duration) -> Self {
+    pub(super) fn new(
+        commands: Arc<Commands>,
+        keys: Arc<Keys>,
+        mark: String,
+        idempotency_ttl: Duration,
+        topology: Topology,
+    ) -> Self {
         let (queue, inbox) = mpsc::unbounded_channel();
-        Self { commands, keys, idempotency_ttl, mark, queue, inbox: tokio::sync::Mutex::new(inbox) }
+        Self { commands, keys, idempotency_ttl, mark, topology, queue, inbox: tokio::sync::Mutex::new(inbox) }
     }
 
     /// Stores the messages of one publish, and waits until they are where they are to be. There is a reply for each.
@@ -141,8 +151,24 @@ impl Committer {
 
     /// Stores messages. There is a reply for each, in their order.
     async fn store(&self, script: &Script, messages: &[Addressed<'_>], deadline: Instant) -> Vec<Reply> {
-        let calls: Vec<&[Addressed<'_>]> = messages.chunks(CALL).collect();
-        let mut replies = self.call(script, Form::Hash, &calls, deadline).await;
+        if self.topology == Topology::Single {
+            return self.store_by(script, &messages.chunks(CALL).collect::<Vec<_>>(), deadline).await;
+        }
+        let slot = |(_, outgoing): &Addressed<'_>| slot_of_channel(&outgoing.channel);
+        let mut order: Vec<usize> = (0..messages.len()).collect();
+        // It is stable, so those of one channel keep their order.
+        order.sort_by_key(|index| slot(&messages[*index]));
+        let sorted: Vec<_> = order.iter().map(|index| messages[*index]).collect();
+        let same = sorted.chunk_by(|one, other| slot(one) == slot(other));
+        let calls: Vec<_> = same.flat_map(|messages| messages.chunks(CALL)).collect();
+        let mut replies: Vec<_> = order.into_iter().zip(self.store_by(script, &calls, deadline).await).collect();
+        replies.sort_by_key(|(index, _)| *index);
+        replies.into_iter().map(|(_, reply)| reply).collect()
+    }
+
+    /// Stores the messages of each call. There is a reply for each message.
+    async fn store_by(&self, script: &Script, calls: &[&[Addressed<'_>]], deadline: Instant) -> Vec<Reply> {
+        let mut replies = self.call(script, Form::Hash, calls, deadline).await;
         let unknown: Vec<usize> = (0..calls.len()).filter(|call| is_unknown(&replies[*call])).collect();
         if !unknown.is_empty() {
             // The server lacked the script, so none of these has stored anything.
@@ -208,8 +234,10 @@ impl Committer {
             calls.add_command(command);
         }
         let mut values = connection.clone().send(&calls).await?;
-        let confirmed = values.drain(count.min(values.len())..).next_back();
-        let sealed = seal.is_reached(confirmed.as_ref());
+        let behind: Vec<_> = values.drain(count.min(values.len())..).collect();
+        // Without the mark a WAIT says nothing of what others wrote. It is refused while its slot is moved.
+        let marked = !behind.iter().any(|reply| matches!(reply, Value::ServerError(_)));
+        let sealed = marked && seal.is_reached(behind.last());
         if values.iter().any(refuses_writes) {
             connection.leave();
         }

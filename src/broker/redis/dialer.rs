@@ -1,4 +1,5 @@
-//! Makes connections to the server that is to be used now: the configured one, or the one that Sentinels name.
+//! Makes connections to the server that is to be used now: the configured one, the one that Sentinels name, or one of a
+//! cluster for as long as it owns slots.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use redis::{
     RedisError, RedisResult, TlsCertificates, Value,
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use super::place::{Access, Address, shown};
 use super::sentinel::{NoPrimary, Sentinels};
 use crate::config::BrokerUrl;
 
@@ -38,6 +41,8 @@ pub(super) enum NotDialled {
     NoPrimary(#[from] NoPrimary),
     #[error("{0}, which the sentinels name, is not the primary")]
     NotPrimary(String),
+    #[error("it is not used any more")]
+    Retired,
 }
 
 /// Makes connections.
@@ -51,10 +56,12 @@ enum Target {
         /// What they last named.
         primary: watch::Sender<Option<Address>>,
     },
+    Member {
+        client: Client,
+        /// Cancelled when the cluster has nothing there any more.
+        retired: CancellationToken,
+    },
 }
-
-/// Host and port.
-type Address = (String, u16);
 
 /// A connection that was made.
 pub(super) struct Dialled {
@@ -64,15 +71,26 @@ pub(super) struct Dialled {
 
 /// For how long the server of a connection is the one to use.
 #[derive(Debug)]
-pub(super) struct Tenure(Option<(Address, watch::Receiver<Option<Address>>)>);
+pub(super) enum Tenure {
+    Unlimited,
+    Named(Address, watch::Receiver<Option<Address>>),
+    Member(CancellationToken),
+}
 
 impl Tenure {
-    /// Waits until it is not any more. With one configured server that is never.
-    pub(super) async fn ends(mut self) {
-        match &mut self.0 {
-            // It cannot close while the dialer is used.
-            Some((own, named)) => drop(named.wait_for(|named| named.as_ref() != Some(own)).await),
-            None => std::future::pending().await,
+    /// Waits until it is not any more, and says so. With one configured server that is never.
+    pub(super) async fn ends(self) -> &'static str {
+        match self {
+            Self::Unlimited => std::future::pending().await,
+            Self::Named(own, mut named) => {
+                // It cannot close while the dialer is used.
+                let _ = named.wait_for(|named| named.as_ref() != Some(&own)).await;
+                "another server is the primary now"
+            }
+            Self::Member(retired) => {
+                retired.cancelled().await;
+                "others of the cluster have what it had"
+            }
         }
     }
 }
@@ -82,7 +100,8 @@ impl Dialer {
         // The error's own text may hold a part of the URL, so it is not told.
         let invalid = |_| InvalidUrl;
         Ok(Self(Arc::new(match url {
-            BrokerUrl::Memory => return Err(InvalidUrl),
+            // A cluster has a dialer for each of its servers.
+            BrokerUrl::Memory | BrokerUrl::Cluster(_) => return Err(InvalidUrl),
             BrokerUrl::Redis(url) => {
                 let info = url.expose().into_connection_info().map_err(invalid)?;
                 Target::Server(open(tuned(info), ca).map_err(invalid)?)
@@ -92,6 +111,11 @@ impl Dialer {
                 Target::Named { sentinels, primary: watch::Sender::new(None) }
             }
         })))
+    }
+
+    /// One that connects to a server of a cluster, until `retired` is cancelled.
+    pub(super) fn member(access: &Access, address: &Address, retired: CancellationToken) -> RedisResult<Self> {
+        Ok(Self(Arc::new(Target::Member { client: access.client(address)?, retired })))
     }
 
     /// Connects. A command on the connection fails after `timeout`. `on_push` is called for everything that the server
@@ -112,27 +136,33 @@ impl Dialer {
         let (sentinels, primary) = match &*self.0 {
             Target::Server(client) => {
                 let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-                return Ok(Dialled { connection, tenure: Tenure(None) });
+                return Ok(Dialled { connection, tenure: Tenure::Unlimited });
+            }
+            Target::Member { retired, .. } if retired.is_cancelled() => return Err(NotDialled::Retired),
+            Target::Member { client, retired } => {
+                let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+                return Ok(Dialled { connection, tenure: Tenure::Member(retired.clone()) });
             }
             Target::Named { sentinels, primary } => (sentinels, primary),
         };
         let address = sentinels.primary().await?;
         note(primary, &address);
-        let client = open(tuned(sentinels.server(&address)?), sentinels.ca())?;
+        let client = sentinels.client(&address)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // What the Sentinels say may be older than what the server knows.
         let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
         if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
             return Err(NotDialled::NotPrimary(shown(&address)));
         }
-        Ok(Dialled { connection, tenure: Tenure(Some((address, primary.subscribe()))) })
+        Ok(Dialled { connection, tenure: Tenure::Named(address, primary.subscribe()) })
     }
 
-    /// Waits before the next attempt, but not longer than until the Sentinels name another server.
+    /// Waits before the next attempt, but not longer than until another server is to be used.
     pub(super) async fn rest(&self, pause: Duration) {
         let pause = tokio::time::sleep(pause);
         match &*self.0 {
-            Target::Server(_) => pause.await,
+            // One that is retired is not connected to again.
+            Target::Server(_) | Target::Member { .. } => pause.await,
             Target::Named { primary, .. } => {
                 let mut named = primary.subscribe();
                 tokio::select! {
@@ -185,10 +215,6 @@ fn note(primary: &watch::Sender<Option<Address>>, address: &Address) {
     });
 }
 
-fn shown((host, port): &Address) -> String {
-    format!("{host}:{port}")
-}
-
 /// A client that trusts the authorities in `ca`, or else the public ones. It is not connected yet.
 pub(super) fn open(info: ConnectionInfo, ca: Option<&str>) -> RedisResult<Client> {
     match (info.addr(), ca) {
@@ -200,7 +226,7 @@ pub(super) fn open(info: ConnectionInfo, ca: Option<&str>) -> RedisResult<Client
     }
 }
 
-fn tuned(info: ConnectionInfo) -> ConnectionInfo {
+pub(super) fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(USER_TIMEOUT);

@@ -8,6 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value};
 
 use super::keys::Keys;
+use super::slots::Topology;
 use crate::config::{self, Durability};
 
 /// The first release with what the scripts need.
@@ -18,14 +19,21 @@ const BUFFERS: [u64; 2] = [32 * 1024 * 1024, 8 * 1024 * 1024];
 const MAY_NOT: &str = "local denied, at = {}, 1
 while at <= #ARGV do
   local call = { unpack(ARGV, at + 1, at + ARGV[at]) }
-  if not redis.acl_check_cmd(unpack(call)) then denied[#denied + 1] = call[1] end
+  if not redis.acl_check_cmd(unpack(call)) then
+    denied[#denied + 1] = call[1] == 'cluster' and 'cluster|' .. call[2] or call[1]
+  end
   at = at + 1 + ARGV[at]
 end
 return denied";
 /// What is called outside the scripts: without a key, on a key, and on a pub/sub channel.
-const BARE_CALLS: &[&str] = &["INFO", "TIME", "UNSUBSCRIBE"];
+const BARE_CALLS: &[&str] = &["INFO", "TIME"];
 const KEY_CALLS: &[&str] = &["GET", "LLEN", "SET"];
-const PUBSUB_CALLS: &[&str] = &["PUBLISH", "SUBSCRIBE"];
+/// With one server: of pub/sub, and otherwise.
+const SINGLE_PUBSUB_CALLS: &[&str] = &["PUBLISH", "SUBSCRIBE"];
+const SINGLE_CALLS: &[&[&str]] = &[&["UNSUBSCRIBE"]];
+/// In a cluster.
+const CLUSTER_PUBSUB_CALLS: &[&str] = &["SPUBLISH", "SSUBSCRIBE"];
+const CLUSTER_CALLS: &[&[&str]] = &[&["SUNSUBSCRIBE"], &["ASKING"], &["CLUSTER", "info"], &["CLUSTER", "slots"]];
 const SCRIPT_CALLS: &[&str] = &["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
 const SETTINGS: &[&str] = &[
@@ -61,6 +69,18 @@ pub enum Unfit {
         /// What allows them.
         grant: String,
     },
+    /// It is one of a cluster, and the URL names one server.
+    #[error(
+        "redis is a server of a cluster, and has only a part of what is published: write `redis+cluster://` in \
+         `broker.url` instead of `redis://`, or `rediss+cluster://` instead of `rediss://`"
+    )]
+    Cluster,
+    /// It is on its own, and the URL names a cluster.
+    #[error(
+        "redis is not a server of a cluster: write `redis://` in `broker.url` instead of `redis+cluster://`, or start it \
+         with `cluster-enabled yes`"
+    )]
+    NoCluster,
     /// It cannot say when its disk has something.
     #[error(
         "`broker.durability` is `fsync`, and redis {0} does not say when its disk has something: set `appendonly yes`, and \
@@ -97,13 +117,26 @@ pub(super) struct Inspector {
     calls: Vec<Vec<String>>,
     prefix: String,
     durability: Durability,
+    /// What its server is called in logs.
+    server: String,
+    topology: Topology,
     /// The run of a server whose settings were told last.
     told: Mutex<Option<String>>,
 }
 
 impl Inspector {
     /// `scripts` are the texts of those that are run: they show what they call.
-    pub(super) fn new<'a>(config: &config::Broker, keys: &Keys, scripts: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(
+        config: &config::Broker,
+        keys: &Keys,
+        scripts: impl Iterator<Item = &'a str>,
+        server: &str,
+    ) -> Self {
+        let topology = Topology::from(&config.url.value);
+        let (pubsub, others) = match topology {
+            Topology::Single => (SINGLE_PUBSUB_CALLS, SINGLE_CALLS),
+            Topology::Cluster => (CLUSTER_PUBSUB_CALLS, CLUSTER_CALLS),
+        };
         let on_keys: BTreeSet<_> = scripts.flat_map(calls_of).chain(KEY_CALLS.iter().copied()).collect();
         let key = keys.claim([0; 16]);
         // In small letters, as nobody else writes commands so: what looks for one on the wire is not misled.
@@ -112,14 +145,23 @@ impl Inspector {
             [call.to_ascii_lowercase()].into_iter().chain(on.iter().map(ToString::to_string)).collect()
         };
         let mut calls: Vec<_> = BARE_CALLS.iter().map(|call| words(&[call])).collect();
-        calls.extend(PUBSUB_CALLS.iter().map(|call| words(&[call, keys.probe(uuid::Uuid::nil()).as_str()])));
+        calls.extend(others.iter().map(|call| words(call)));
+        let probe = keys.probe("0", uuid::Uuid::nil());
+        calls.extend(pubsub.iter().map(|call| words(&[call, &probe])));
         calls.extend(SCRIPT_CALLS.iter().map(|call| words(&[call, "", "1", &key])));
-        let special = |call: &&str| BARE_CALLS.contains(call) || PUBSUB_CALLS.contains(call);
+        let special = |call: &&str| BARE_CALLS.contains(call) || pubsub.contains(call);
         calls.extend(on_keys.into_iter().filter(|call| !special(call)).map(|call| words(&[call, &key])));
         if matches!(config.durability, Durability::Replica(_)) {
             calls.push(words(&["WAIT"]));
         }
-        Self { calls, prefix: config.prefix.clone(), durability: config.durability, told: Mutex::default() }
+        Self {
+            calls,
+            prefix: config.prefix.clone(),
+            durability: config.durability,
+            server: server.to_owned(),
+            topology,
+            told: Mutex::default(),
+        }
     }
 
     /// Looks at the server of a connection, and logs what is doubtful about it once in each of its runs. Returns what to
@@ -132,6 +174,11 @@ impl Inspector {
         if version.major < OLDEST {
             return Err(Unfit::TooOld(fact("redis_version").to_owned()).into());
         }
+        match (fact("cluster_enabled"), self.topology) {
+            ("1", Topology::Single) => return Err(Unfit::Cluster.into()),
+            ("0", Topology::Cluster) => return Err(Unfit::NoCluster.into()),
+            _ => {}
+        }
         self.check_rights(connection, version).await?;
         let run = fact("run_id");
         let is_new = self.told.lock().as_deref() != Some(run);
@@ -141,7 +188,7 @@ impl Inspector {
         let settings = settings(connection).await?;
         if is_new {
             for finding in findings(&facts, &settings, self.durability) {
-                tracing::warn!("redis {finding}");
+                tracing::warn!("{} {finding}", self.server);
             }
             *self.told.lock() = Some(run.to_owned());
         }

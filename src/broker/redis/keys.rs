@@ -2,6 +2,7 @@
 
 use redis::{Cmd, RedisWrite};
 
+use super::slots::Slot;
 use crate::notification::ChannelName;
 use crate::stream::Lane;
 
@@ -39,9 +40,9 @@ impl Keys {
         format!("{}:k:{{{}}}", self.prefix, hex(digest))
     }
 
-    /// What a node writes to, so that its replicas have something to confirm.
-    pub(super) fn committed(&self, node: uuid::Uuid) -> String {
-        format!("{}:w:{node}", self.prefix)
+    /// What a node writes to, so that its replicas have something to confirm. `tag` is of a slot that its server has.
+    pub(super) fn committed(&self, tag: &str, node: uuid::Uuid) -> String {
+        format!("{}:w:{{{tag}}}:{node}", self.prefix)
     }
 
     /// Where the channel has what was published with an idempotency key.
@@ -69,10 +70,20 @@ impl Keys {
         pubsub.strip_prefix(&*self.prefix)?.strip_prefix(":{")?.strip_suffix('}')
     }
 
-    /// The pub/sub channel of a node's probe.
-    pub(super) fn probe(&self, node: uuid::Uuid) -> String {
-        format!("{}:probe:{node}", self.prefix)
+    /// The pub/sub channel of a node's probe. `tag` is of a slot that the probed server has.
+    pub(super) fn probe(&self, tag: &str, node: uuid::Uuid) -> String {
+        format!("{}:probe:{{{tag}}}:{node}", self.prefix)
     }
+}
+
+/// The slot of a channel's keys, and of the pub/sub channel that carries it.
+pub(super) fn slot_of_channel(channel: &ChannelName) -> Slot {
+    Slot::of(channel.as_str())
+}
+
+/// The slot of a key that is none of a channel's.
+pub(super) fn slot_of_digest(digest: [u8; 16]) -> Slot {
+    Slot::of(&hex(digest))
 }
 
 /// A lane, as keys and scripts call it.

@@ -11,7 +11,7 @@ use crate::telemetry::Metrics;
 /// Whether a connection stands, with what its users need of it, or why it does not.
 #[derive(Debug)]
 pub(super) struct Link<T> {
-    name: &'static str,
+    name: String,
     state: watch::Sender<Result<T, Arc<str>>>,
     /// Whether it was up before.
     known: AtomicBool,
@@ -19,9 +19,15 @@ pub(super) struct Link<T> {
 }
 
 impl<T: Clone> Link<T> {
-    pub(super) fn new(name: &'static str) -> Self {
+    /// `name` is of the connection, `server` of what it goes to.
+    pub(super) fn new(name: &str, server: &str) -> Self {
         let state = watch::Sender::new(Err("not connected yet".into()));
-        Self { name, state, known: AtomicBool::new(false), metrics: OnceLock::new() }
+        Self {
+            name: format!("{name} connection to {server}"),
+            state,
+            known: AtomicBool::new(false),
+            metrics: OnceLock::new(),
+        }
     }
 
     /// Counts there from now on how often it is made again. Only the first call has an effect.
@@ -30,7 +36,7 @@ impl<T: Clone> Link<T> {
     }
 
     pub(super) fn up(&self, link: T) {
-        tracing::info!("the {} connection to redis is up", self.name);
+        tracing::info!("the {} is up", self.name);
         if self.known.swap(true, Ordering::Relaxed)
             && let Some(metrics) = self.metrics.get()
         {
@@ -44,7 +50,7 @@ impl<T: Clone> Link<T> {
         self.state.send_if_modified(|state| {
             let news = state.as_ref().err().is_none_or(|known| &**known != why);
             if news {
-                tracing::warn!("the {} connection to redis is down: {why}", self.name);
+                tracing::warn!("the {} is down: {why}", self.name);
                 *state = Err(why.into());
             }
             news
@@ -54,7 +60,12 @@ impl<T: Clone> Link<T> {
     /// # Errors
     /// Why it is down.
     pub(super) fn get(&self) -> Result<T, String> {
-        self.state.borrow().clone().map_err(|why| format!("the {} connection is down: {why}", self.name))
+        self.state.borrow().clone().map_err(|why| format!("the {} is down: {why}", self.name))
+    }
+
+    /// Whether it was up before, or is now.
+    pub(super) fn was_up(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
     }
 
     /// Waits until it is up.

@@ -1,7 +1,9 @@
 //! The broker of several nodes: history in Redis lists, delivery by Redis pub/sub.
 //!
 //! Two connections, each brought back for ever: commands, and the feed that publications come in through. Behind
-//! Sentinels both go to the server that these name, and to another as soon as they name another. What must
+//! Sentinels both go to the server that these name, and to another as soon as they name another. In a cluster there are two
+//! to each server that owns slots, and what is published goes by sharded pub/sub: `field.rs` knows which server has what,
+//! `spread.rs` sends calls there, and `feed.rs` tells what moved while it was listened to. What must
 //! be atomic is a Lua script. A channel's epoch changes whenever the server may have lost or forked its history
 //! (`history.lua`), so a number is never given to two records under one epoch.
 //!
@@ -29,19 +31,27 @@
 
 mod bucket;
 mod claim;
+mod cluster;
 mod commands;
 mod commit;
 mod dialer;
 mod envelope;
 mod feed;
+mod field;
 mod inspection;
 mod keys;
 mod link;
+mod place;
 mod presence;
 mod probe;
 mod publish;
 mod read;
 mod sentinel;
+mod server;
+mod slots;
+mod spread;
+mod subscribing;
+mod wanted;
 
 pub use dialer::InvalidUrl;
 pub use inspection::Unfit;
@@ -49,38 +59,33 @@ pub use inspection::Unfit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{FromRedisValue, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::commands::{Commands, NoReply, Script};
-use self::commit::Committer;
-use self::dialer::Dialer;
-use self::feed::Feed;
-use self::inspection::Inspector;
+use self::commands::{NoReply, Script};
+use self::field::Field;
 use self::keys::Keys;
-use self::probe::Probe;
+use self::server::Builder;
+use self::slots::{Slot, Topology};
+use self::spread::Work;
+use self::wanted::Wanted;
 use super::Unavailable;
-use crate::config::{self, Durability};
+use crate::config;
 use crate::notification::ChannelName;
 use crate::stream::{Inlet, Lane, Position};
 use crate::telemetry::Metrics;
 
-/// The broker in a Redis server.
+/// The broker in Redis.
 #[derive(Debug)]
 pub struct Redis {
-    dialer: Dialer,
+    field: Field,
     keys: Arc<Keys>,
-    commands: Arc<Commands>,
-    /// A connection of the publishes' own, when more than the server's reply is waited for.
-    sealing: Option<Arc<Commands>>,
-    committer: Committer,
+    wanted: Arc<Wanted>,
     durability: Arc<str>,
-    feed: Feed,
-    probe: Arc<Probe>,
-    scripts: Scripts,
+    scripts: Arc<Scripts>,
     in_flight: Semaphore,
     timeout: Duration,
     idempotency_ttl: Duration,
@@ -104,28 +109,23 @@ impl Redis {
     /// # Errors
     /// [`InvalidUrl`] when the client cannot use the URL, which the configuration has checked.
     pub fn new(config: &config::Broker, inlet: Arc<dyn Inlet>) -> Result<Self, InvalidUrl> {
-        let dialer = Dialer::new(&config.url.value, config.ca.as_deref())?;
         let keys = Arc::new(Keys::new(&config.prefix));
         let node = Uuid::now_v7();
-        let probe = Arc::new(Probe::new(keys.probe(node)));
-        let scripts = Scripts::new();
-        let inspector = Arc::new(Inspector::new(config, &keys, scripts.texts()));
-        let sealing = (config.durability != Durability::Primary).then(|| {
-            // What is waited for may take as long as a publish, and is answered then.
-            let timeout = config.timeout * 2;
-            Arc::new(Commands::new("publish", dialer.clone(), Arc::clone(&inspector), timeout))
-        });
-        let commands = Arc::new(Commands::new("command", dialer.clone(), inspector, config.timeout));
-        let publishing = Arc::clone(sealing.as_ref().unwrap_or(&commands));
+        let scripts = Arc::new(Scripts::new(Topology::from(&config.url.value)));
+        let wanted = Arc::<Wanted>::default();
+        let builder = Builder {
+            config: config.clone(),
+            keys: Arc::clone(&keys),
+            inlet,
+            wanted: Arc::clone(&wanted),
+            node,
+            scripts: Arc::clone(&scripts),
+        };
         Ok(Self {
-            committer: Committer::new(publishing, Arc::clone(&keys), keys.committed(node), config.idempotency_ttl),
-            commands,
-            sealing,
-            durability: config.durability.to_string().into(),
-            feed: Feed::new(dialer.clone(), Arc::clone(&keys), inlet, Arc::clone(&probe), config.timeout),
-            dialer,
+            field: Field::new(builder)?,
             keys,
-            probe,
+            wanted,
+            durability: config.durability.to_string().into(),
             scripts,
             in_flight: Semaphore::new(config.max_in_flight),
             timeout: config.timeout,
@@ -135,53 +135,26 @@ impl Redis {
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
-        self.commands.count_in(metrics);
-        if let Some(sealing) = &self.sealing {
-            sealing.count_in(metrics);
-        }
-        self.feed.count_in(metrics);
+        self.field.count_in(metrics);
     }
 
-    /// Looks at the server, if it can be reached now.
+    /// Looks at the servers, if they can be reached now.
     ///
     /// # Errors
-    /// Why it can never be used.
+    /// Why one can never be used.
     pub(super) async fn check(&self) -> Result<(), Unfit> {
-        self.commands.check().await
+        self.field.check().await
     }
 
-    pub(super) async fn run(self: &Arc<Self>, shutdown: CancellationToken) {
-        // Each a task of its own, so that what comes in and what goes out need not wait for each other.
-        let mut tasks = JoinSet::new();
-        let redis = || Arc::clone(self);
-        tasks.spawn({
-            let redis = redis();
-            async move { redis.feed.run().await }
-        });
-        tasks.spawn({
-            let redis = redis();
-            async move { redis.committer.run(&redis.scripts.publish).await }
-        });
-        let sealing = async {
-            if let Some(sealing) = &self.sealing {
-                sealing.run().await;
-            }
-        };
-        let probes = self.probe.run(&self.commands, &self.feed);
-        let connections = async { tokio::join!(self.dialer.watch(), self.commands.run(), sealing, probes) };
-        shutdown.run_until_cancelled(Box::pin(connections)).await;
-        tasks.shutdown().await;
+    pub(super) async fn run(&self, shutdown: CancellationToken) {
+        self.field.run(shutdown).await;
     }
 
     pub(super) async fn subscribe(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
-        let subscribing = self.feed.subscribe(channel).await?;
+        let subscribing = self.begin(channel).await?;
         let tops = self.tops(channel).await?;
         subscribing.keep();
         Ok(tops)
-    }
-
-    pub(super) fn unsubscribe(&self, channel: &ChannelName) {
-        self.feed.unsubscribe(channel);
     }
 
     /// What a publish that succeeded has reached.
@@ -190,10 +163,22 @@ impl Redis {
     }
 
     pub(super) fn readiness(&self) -> Result<(), String> {
-        self.commands.state()?;
-        self.sealing.as_ref().map_or(Ok(()), |sealing| sealing.state())?;
-        self.feed.state()?;
-        self.probe.state()
+        self.field.readiness()
+    }
+
+    /// Sends one command on a key of a slot.
+    async fn send_one(&self, slot: Slot, command: Cmd) -> Result<Value, NoReply> {
+        self.make(Work::Plain(&[(slot, command)])).await
+    }
+
+    /// Runs one call of a script on keys of a slot.
+    async fn run_once(&self, slot: Slot, script: &Script, call: Cmd) -> Result<Value, NoReply> {
+        self.make(Work::Script(script, &[(slot, call)])).await
+    }
+
+    async fn make(&self, one: Work<'_>) -> Result<Value, NoReply> {
+        let outcomes = self.spread(one, Instant::now() + self.timeout).await;
+        Ok(outcomes.into_iter().next().transpose()?.map(|reply| reply.value).unwrap_or_default())
     }
 
     /// The keys that a script which writes works on, in the order in which `history.lua` takes them.
@@ -209,9 +194,14 @@ macro_rules! text {
 }
 
 impl Scripts {
-    fn new() -> Self {
+    /// In a cluster what is published is told by sharded pub/sub.
+    fn new(topology: Topology) -> Self {
+        let publish = text!("meta.lua", "history.lua", "clock.lua", "age.lua", "publish.lua");
         Self {
-            publish: Script::new(text!("meta.lua", "history.lua", "clock.lua", "age.lua", "publish.lua")),
+            publish: match topology {
+                Topology::Single => Script::new(publish),
+                Topology::Cluster => Script::new(publish.replace("'PUBLISH'", "'SPUBLISH'")),
+            },
             open: Script::new(text!("meta.lua", "history.lua", "open.lua")),
             resume: Script::read_only(text!("meta.lua", "clock.lua", "age.lua", "resume.lua")),
             bucket: Script::new(text!("bucket.lua")),

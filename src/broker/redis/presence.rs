@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::Value;
+use tokio::time::Instant;
 
+use super::keys::slot_of_channel;
 use super::publish::millis;
+use super::spread::Work;
 use super::{Redis, read_reply};
 use crate::broker::Unavailable;
 use crate::notification::ChannelName;
@@ -22,14 +25,15 @@ impl Redis {
         ttl: Duration,
     ) -> Result<(), Unavailable> {
         for chunk in listeners.chunks(CHUNK) {
-            let mut calls = Pipeline::with_capacity(chunk.len());
+            let mut calls = Vec::with_capacity(chunk.len());
             for (channel, count) in chunk {
                 let mut call = self.scripts.announce.call(&[self.keys.presence(channel)]);
                 call.arg(&self.node).arg(*count).arg(millis(ttl));
-                calls.add_command(call);
+                calls.push((slot_of_channel(channel), call));
             }
-            for reply in self.commands.run_script(&self.scripts.announce, &calls).await? {
-                read_reply::<Value>(reply)?;
+            let deadline = Instant::now() + self.timeout;
+            for reply in self.spread(Work::Script(&self.scripts.announce, &calls), deadline).await {
+                read_reply::<Value>(reply?.value)?;
             }
         }
         Ok(())
@@ -38,6 +42,6 @@ impl Redis {
     pub(in crate::broker) async fn listeners_elsewhere(&self, channel: &ChannelName) -> Result<usize, Unavailable> {
         let mut call = self.scripts.listeners.call(&[self.keys.presence(channel)]);
         call.arg(&self.node);
-        Ok(read_reply(self.commands.run_once(&self.scripts.listeners, call).await?)?)
+        Ok(read_reply(self.run_once(slot_of_channel(channel), &self.scripts.listeners, call).await?)?)
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::feed::Feed;
+use super::slots::Topology;
 
 /// Between probes, and how long each may take.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -23,14 +24,15 @@ const FRESH: Duration = Duration::from_secs(7);
 #[derive(Debug)]
 pub(super) struct Probe {
     pubsub: String,
+    topology: Topology,
     started: Instant,
     /// When the newest probe that came back was sent, counted from `started`.
     echoed: watch::Sender<Option<Duration>>,
 }
 
 impl Probe {
-    pub(super) fn new(pubsub: String) -> Self {
-        Self { pubsub, started: Instant::now(), echoed: watch::Sender::new(None) }
+    pub(super) fn new(pubsub: String, topology: Topology) -> Self {
+        Self { pubsub, topology, started: Instant::now(), echoed: watch::Sender::new(None) }
     }
 
     /// The pub/sub channel that probes go to.
@@ -88,9 +90,15 @@ impl Probe {
     /// Sends a probe. Returns when, if the server took it.
     async fn send(&self, commands: &Commands) -> Option<Duration> {
         let millis = self.started.elapsed().as_millis() as u64;
-        let mut probe = redis::cmd("PUBLISH");
-        probe.arg(&self.pubsub).arg(millis);
-        let reply = commands.send_one(probe).await;
-        matches!(reply, Ok(redis::Value::Int(_))).then(|| Duration::from_millis(millis))
+        let mut probe = redis::pipe();
+        match self.topology {
+            Topology::Single => probe.cmd("PUBLISH").arg(&self.pubsub).arg(millis),
+            // A server that is cut off from the others carries messages and takes no writes. This one changes nothing.
+            Topology::Cluster => {
+                probe.cmd("PEXPIRE").arg(&self.pubsub).arg(1).cmd("SPUBLISH").arg(&self.pubsub).arg(millis)
+            }
+        };
+        let replies = commands.send(&probe).await.ok()?;
+        replies.iter().all(|reply| matches!(reply, redis::Value::Int(_))).then(|| Duration::from_millis(millis))
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::commands::NoReply;
 use super::commit::{Committed, Reply};
 use super::envelope::read_lane;
+use super::spread::Work;
 use super::{Redis, read_reply};
 use crate::broker::{Batch, Outgoing, PublishFailed, Published};
 use crate::notification::ChannelName;
@@ -22,8 +23,23 @@ const META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) const MARK_OUTLIVES: Duration = Duration::from_secs(120);
 
 /// Errors that the publish script can only end with before it has stored anything.
-const REFUSALS: [&str; 10] =
-    ["READONLY", "OOM", "NOREPLICAS", "LOADING", "MISCONF", "BUSY", "MASTERDOWN", "WRONGTYPE", "NEWER", "MALFORMED"];
+const REFUSALS: &[&str] = &[
+    "READONLY",
+    "OOM",
+    "NOREPLICAS",
+    "LOADING",
+    "MISCONF",
+    "BUSY",
+    "MASTERDOWN",
+    "WRONGTYPE",
+    "NEWER",
+    "MALFORMED",
+    // Of a cluster.
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+];
 
 /// What came of one message, when it was not stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,14 +72,9 @@ impl Redis {
 
     async fn store_claimed(&self, batch: Batch, deadline: Instant) -> Result<Vec<Published>, PublishFailed> {
         let batch = Arc::new(batch);
-        match self.committer.commit(Arc::clone(&batch), deadline).await {
-            Ok(replies) => {
-                let outcomes = batch.messages.iter().zip(replies);
-                conclude(outcomes.map(|(outgoing, reply)| outcome(&outgoing.channel, reply)).collect(), self.timeout)
-            }
-            Err(NoReply::NotConnected(why)) => Err(PublishFailed::NotAccepted(why)),
-            Err(NoReply::Unanswered(_)) => Err(PublishFailed::UnknownOutcome(self.timeout)),
-        }
+        let replies = self.spread(Work::Publish(&batch), deadline).await;
+        let outcomes = batch.messages.iter().zip(replies);
+        conclude(outcomes.map(|(outgoing, reply)| outcome(&outgoing.channel, reply)).collect(), self.timeout)
     }
 }
 

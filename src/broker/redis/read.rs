@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
+use tokio::time::Instant;
 
 use super::envelope::{Unreadable, decode};
-use super::keys::lane_code;
+use super::keys::{lane_code, slot_of_channel};
 use super::publish::{meta_ttl, millis};
+use super::spread::Work;
 use super::{Redis, read_reply};
 use crate::broker::resume::{Kept, Resume};
 use crate::broker::{LaneInfo, Unavailable};
@@ -29,7 +31,7 @@ impl Redis {
         limit: usize,
     ) -> Result<Page, Unavailable> {
         let call = self.resume_call(channel, lane, after, limit);
-        let reply = self.commands.run_once(&self.scripts.resume, call).await?;
+        let reply = self.run_once(slot_of_channel(channel), &self.scripts.resume, call).await?;
         let Some((top, survived, first, records)) = read_reply::<Option<Found>>(reply)? else {
             // The reader needs a position to go on from, and there is none yet.
             let top = self.open(channel).await?[lane.index()];
@@ -47,7 +49,7 @@ impl Redis {
 
     /// The tops of both lanes. A channel that has no epoch is given one.
     pub(super) async fn tops(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
-        let reply = self.commands.send_one(self.meta_command(channel)).await?;
+        let reply = self.send_one(slot_of_channel(channel), self.meta_command(channel)).await?;
         match parse_tops(channel, reply)? {
             Some(tops) => Ok(tops),
             None => self.open(channel).await,
@@ -55,12 +57,16 @@ impl Redis {
     }
 
     pub(in crate::broker) async fn info(&self, channel: &ChannelName) -> Result<[LaneInfo; 2], Unavailable> {
-        let mut commands = Pipeline::with_capacity(1 + Lane::ALL.len());
-        commands.add_command(self.meta_command(channel));
+        let slot = slot_of_channel(channel);
+        let mut commands = vec![(slot, self.meta_command(channel))];
         for lane in Lane::ALL {
-            commands.cmd("LLEN").arg(self.keys.records(channel, lane));
+            let mut command = redis::cmd("LLEN");
+            command.arg(self.keys.records(channel, lane));
+            commands.push((slot, command));
         }
-        let mut replies = self.commands.send(&commands).await?.into_iter();
+        let replies = self.spread(Work::Plain(&commands), Instant::now() + self.timeout).await;
+        let replies: Vec<_> = replies.into_iter().collect::<Result<_, _>>()?;
+        let mut replies = replies.into_iter().map(|reply| reply.value);
         // Not `tops`: it would give the channel an epoch, and so a key that stays for a month.
         let tops = parse_tops(channel, replies.next().unwrap_or_default())?;
         let mut infos = Lane::ALL.map(|lane| LaneInfo { top: tops.map(|tops| tops[lane.index()]), length: 0 });
@@ -79,7 +85,7 @@ impl Redis {
     async fn open(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
         let mut call = self.scripts.open.call(&self.write_keys(channel));
         call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(Duration::ZERO)));
-        let reply = self.commands.run_once(&self.scripts.open, call).await?;
+        let reply = self.run_once(slot_of_channel(channel), &self.scripts.open, call).await?;
         parse_tops(channel, reply)?.ok_or_else(|| malformed(channel))
     }
 }

@@ -3,13 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisResult,
-};
+use redis::{AsyncConnectionConfig, Client, RedisResult};
 
-use super::dialer::open;
-use crate::config::{self, Login, Transport};
+use super::place::{Access, Address};
+use crate::config;
 
 /// How long one Sentinel may take to answer. All are asked at once.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -18,11 +15,8 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) struct Sentinels {
     asked: Vec<Client>,
     primary: String,
-    transport: Transport,
-    /// Whom to trust.
-    ca: Option<String>,
-    /// How to log in at the primary.
-    settings: RedisConnectionInfo,
+    /// How to connect to the primary.
+    access: Access,
 }
 
 /// No Sentinel names a primary.
@@ -37,26 +31,21 @@ pub(super) struct NoPrimary {
 /// What one of them says. The newest epoch wins, as one that was cut off repeats what was true before.
 struct Answer {
     epoch: u64,
-    address: (String, u16),
+    address: Address,
 }
 
 impl Sentinels {
     pub(super) fn new(config: &config::Sentinels, ca: Option<&str>) -> RedisResult<Self> {
-        let client = |(host, port): &(String, u16)| {
-            let info = place(host, *port, config.transport).into_connection_info()?;
-            open(info.set_redis_settings(settings(&config.sentinel_login)), ca)
-        };
+        let asked = Access::new(config.transport, &config.sentinel_login, 0, ca);
         Ok(Self {
-            asked: config.addresses.iter().map(client).collect::<RedisResult<_>>()?,
+            asked: config.addresses.iter().map(|address| asked.client(address)).collect::<RedisResult<_>>()?,
             primary: config.primary.clone(),
-            transport: config.transport,
-            ca: ca.map(str::to_owned),
-            settings: settings(&config.login).set_db(config.database),
+            access: Access::new(config.transport, &config.login, config.database, ca),
         })
     }
 
     /// Where the primary is, as far as the Sentinels know.
-    pub(super) async fn primary(&self) -> Result<(String, u16), NoPrimary> {
+    pub(super) async fn primary(&self) -> Result<Address, NoPrimary> {
         let answers = self.asked.iter().map(|client| async {
             match tokio::time::timeout(TIMEOUT, self.ask(client)).await {
                 Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -71,14 +60,9 @@ impl Sentinels {
         }
     }
 
-    /// The authorities that servers and Sentinels are certified by, if they are not public ones.
-    pub(super) fn ca(&self) -> Option<&str> {
-        self.ca.as_deref()
-    }
-
-    /// How to connect to the server at an address.
-    pub(super) fn server(&self, (host, port): &(String, u16)) -> RedisResult<ConnectionInfo> {
-        Ok(place(host, *port, self.transport).into_connection_info()?.set_redis_settings(self.settings.clone()))
+    /// A client of the server at an address.
+    pub(super) fn client(&self, address: &Address) -> RedisResult<Client> {
+        self.access.client(address)
     }
 
     async fn ask(&self, client: &Client) -> RedisResult<Answer> {
@@ -89,27 +73,8 @@ impl Sentinels {
         let mut questions = redis::pipe();
         questions.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);
         questions.cmd("SENTINEL").arg("MASTER").arg(&self.primary);
-        let (address, facts): ((String, u16), HashMap<String, String>) = questions.query_async(&mut connection).await?;
+        let (address, facts): (Address, HashMap<String, String>) = questions.query_async(&mut connection).await?;
         let epoch = facts.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
         Ok(Answer { epoch, address })
     }
-}
-
-fn place(host: &str, port: u16, transport: Transport) -> ConnectionAddr {
-    let host = host.to_owned();
-    match transport {
-        Transport::Tls => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-        Transport::Plain => ConnectionAddr::Tcp(host, port),
-    }
-}
-
-fn settings(login: &Login) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default();
-    if let Some(user) = &login.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = &login.password {
-        settings = settings.set_password(password.expose());
-    }
-    settings
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Runs each of the functions below over both brokers.
+/// Runs each of the functions below over every broker.
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod in_memory {
@@ -16,6 +16,13 @@ macro_rules! contract {
             async fn $name() {
                 let server = super::Server::start(&[]).await;
                 super::$name(super::Node::redis(&server).await).await;
+            })+
+        }
+        mod in_a_cluster {
+            $(#[tokio::test]
+            async fn $name() {
+                let cluster = super::nodes::Cluster::start().await;
+                super::$name(super::Node::cluster(&cluster).await).await;
             })+
         }
     };

@@ -1,12 +1,14 @@
 //! What every broker must do, and what each must survive.
 
 mod bucket;
+mod cluster;
 mod contract;
 mod durability;
 mod idempotency;
 mod inspection;
 mod login;
 mod memory;
+mod nodes;
 mod presence;
 mod proxy;
 mod redis;
@@ -89,6 +91,11 @@ impl Heard {
         }
     }
 
+    /// What was heard already.
+    fn try_next(&mut self) -> Option<Event> {
+        self.0.try_recv().ok()
+    }
+
     fn is_silent(&mut self) -> bool {
         self.0.try_recv().is_err()
     }
@@ -124,6 +131,12 @@ impl Node {
 
     async fn redis(server: &Server) -> Self {
         let node = Self::start(&config(&server.url()));
+        node.is_ready().await;
+        node
+    }
+
+    async fn cluster(cluster: &nodes::Cluster) -> Self {
+        let node = Self::start(&config(&cluster.url()));
         node.is_ready().await;
         node
     }
@@ -186,19 +199,20 @@ impl Follower {
     async fn follow(&mut self, node: &mut Node, count: usize) {
         while self.texts.len() < count {
             match node.heard.next().await {
-                Event::Delivered(Publication { epoch, record, .. })
-                    if epoch == self.at.epoch && record.seq == self.at.seq + 1 =>
-                {
-                    self.take(epoch, record);
-                }
-                Event::Delivered(publication)
-                    if publication.epoch == self.at.epoch && publication.record.seq <= self.at.seq => {}
-                Event::Delivered(_) => self.catch_up(node).await,
+                Event::Delivered(publication) => self.hear(node, publication).await,
                 Event::Missed(_) => {
                     self.missed += 1;
                     self.catch_up(node).await;
                 }
             }
+        }
+    }
+
+    async fn hear(&mut self, node: &Node, Publication { epoch, record, .. }: Publication) {
+        if epoch != self.at.epoch || record.seq > self.at.seq + 1 {
+            self.catch_up(node).await;
+        } else if record.seq == self.at.seq + 1 {
+            self.take(epoch, record);
         }
     }
 

@@ -73,6 +73,16 @@ impl Server {
         self.try_run(words).await.unwrap()
     }
 
+    /// Runs a command that reads, on a replica in a cluster.
+    pub(super) async fn run_readonly(&self, command: &str) -> Value {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd("READONLY").exec_async(&mut connection).await.unwrap();
+        let mut words = redis::Cmd::new();
+        words.arg(command.split(' ').collect::<Vec<_>>());
+        words.query_async(&mut connection).await.unwrap()
+    }
+
     /// Puts bytes under the next number of a channel's normal lane, as a server of another release would.
     pub(super) async fn store_foreign(&self, channel: &str, seq: u64, record: &[u8]) {
         let [records, meta] = ["n", "m"].map(|key| format!("test:{{{channel}}}:{key}"));
@@ -85,7 +95,7 @@ impl Server {
         self.run(&format!("SET {meta} {} KEEPTTL", words.join("|"))).await;
     }
 
-    async fn try_run(&self, words: &[&[u8]]) -> redis::RedisResult<Value> {
+    pub(super) async fn try_run(&self, words: &[&[u8]]) -> redis::RedisResult<Value> {
         let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
         let mut command = redis::Cmd::new();
         command.arg(words);

@@ -108,7 +108,8 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
         Ok(url) => Some(At::new(url, item.span)),
         Err(error) => {
             let finding = Diagnostic::error(item.span, format!("`url` {error}"));
-            let help = "such as `redis://host:6379/0`, `rediss://host:6379` for TLS, `redis+sentinel://a,b,c/primary`";
+            let help = "such as `redis://host:6379/0`, `rediss://host:6379` for TLS, `redis+sentinel://a,b,c/primary`, \
+                `redis+cluster://a,b,c`";
             item.cx.report(finding.help(help));
             None
         }

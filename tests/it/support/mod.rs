@@ -2,6 +2,7 @@
 
 mod answer;
 mod chromium;
+mod cluster;
 mod ear;
 mod http2;
 mod listen;
@@ -17,6 +18,7 @@ mod sse;
 
 pub(crate) use answer::Answer;
 pub(crate) use chromium::Chromium;
+pub(crate) use cluster::Cluster;
 pub(crate) use ear::{Begin, Ear, content};
 pub(crate) use http2::{Http2, Http2Stream};
 pub(crate) use listen::{Listen, Subscriber};

@@ -13,17 +13,25 @@ use tempfile::TempDir;
 pub(crate) struct Redis {
     port: u16,
     folder: TempDir,
+    arguments: Vec<String>,
     process: Child,
 }
 
 impl Redis {
     /// A server that keeps what it has acknowledged, whatever happens to it.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with further arguments.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         // Another process may take a port between its choice and its use.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let folder = tempfile::tempdir().unwrap();
-            let mut redis = Self { port, process: spawn(port, &folder), folder };
+            let process = spawn(port, &folder, &arguments);
+            let mut redis = Self { port, folder, arguments: arguments.clone(), process };
             if redis.answers().await {
                 return redis;
             }
@@ -47,7 +55,7 @@ impl Redis {
 
     /// Starts it again, where it was and with what it had.
     pub(crate) async fn restart(&mut self) {
-        self.process = spawn(self.port, &self.folder);
+        self.process = spawn(self.port, &self.folder, &self.arguments);
         assert!(self.answers().await, "redis-server does not come back");
     }
 
@@ -180,13 +188,14 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(port: u16, folder: &TempDir) -> Child {
+fn spawn(port: u16, folder: &TempDir, arguments: &[String]) -> Child {
     // A file that may not grow is to be a failed write, as on a full disk, and no signal.
     Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec redis-server \"$@\"", "redis-server"])
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .args(["--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--dir"])
         .arg(folder.path())
+        .args(arguments)
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
