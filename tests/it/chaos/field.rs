@@ -38,7 +38,7 @@ pub(super) struct Field {
     pub(super) slowest: AtomicUsize,
     /// Readers that have connected.
     pub(super) seated: AtomicUsize,
-    /// Which node each reader listens to now.
+    /// Which node each reader is connected to, or about to be.
     seats: Mutex<HashMap<usize, usize>>,
     /// Whether readers keep to one node each.
     sides: AtomicBool,
@@ -199,13 +199,14 @@ impl Field {
         self.sides.store(false, Ordering::SeqCst);
     }
 
-    /// Lets each reader keep to the node of its side, and waits until all do.
+    /// Lets each reader keep to the node of its side, and waits until all do. Those who are between two connections will.
     pub(super) async fn take_sides(&self) {
+        // Whoever sits down from now on sees it.
+        let seats = self.seats.lock();
         self.sides.store(true, Ordering::SeqCst);
+        drop(seats);
         eventually("the readers are on their sides", async || {
-            let seats = self.seats.lock();
-            let all = seats.len() == self.seated.load(Ordering::Relaxed);
-            all && seats.iter().all(|(reader, node)| self.may_sit(*reader, *node))
+            self.seats.lock().iter().all(|(reader, node)| self.may_sit(*reader, *node))
         })
         .await;
     }
@@ -217,12 +218,17 @@ impl Field {
         !sides || reader % 2 == node
     }
 
-    /// Notes which node a reader listens to.
-    pub(super) fn sit(&self, reader: usize, node: Option<usize>) {
-        match node {
-            Some(node) => self.seats.lock().insert(reader, node),
-            None => self.seats.lock().remove(&reader),
-        };
+    /// The node that a reader connects to: the one that it would like, if it may.
+    pub(super) fn sit(&self, reader: usize, node: usize) -> usize {
+        let mut seats = self.seats.lock();
+        let node = if self.may_sit(reader, node) { node } else { 1 - node };
+        seats.insert(reader, node);
+        node
+    }
+
+    /// Notes that it is not connected any more.
+    pub(super) fn rise(&self, reader: usize) {
+        self.seats.lock().remove(&reader);
     }
 
     /// Nothing more is published, and streams end there.

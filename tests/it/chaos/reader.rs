@@ -63,18 +63,18 @@ impl Reader {
                 break tops;
             }
             let Some((node, mut stream, mut ear)) = self.connect().await else {
+                self.field.rise(self.number);
                 tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..200))).await;
                 continue;
             };
             let millis = if is_quiet(self.number) { 3_600_000 } else { self.rng.random_range(100..6_000) };
             let until = Instant::now() + Duration::from_millis(millis);
-            self.field.sit(self.number, Some(node));
             let stands = self.listen_until(node, &mut stream, &mut ear, until).await;
-            self.field.sit(self.number, None);
             if stands {
                 *self.log.faults.entry("cut").or_default() += 1;
             }
             drop(stream);
+            self.field.rise(self.number);
             tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..200))).await;
         };
         self.finish(&tops).await;
@@ -114,7 +114,7 @@ impl Reader {
     async fn connect(&mut self) -> Option<(usize, Subscriber, Ear)> {
         let begin = self.begin();
         let drawn = self.rng.random_range(0..2);
-        let index = if self.field.may_sit(self.number, drawn) { drawn } else { 1 - drawn };
+        let index = self.field.sit(self.number, drawn);
         let node = &self.field.nodes[index];
         let channels: Vec<&str> = self.log.channels.iter().map(String::as_str).collect();
         let token =

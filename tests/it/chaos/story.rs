@@ -48,8 +48,9 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
         producers.spawn(async move { produce(&field, producer).await });
     }
     let mut recoveries = Vec::new();
-    for fault in faults {
-        traffic(&field, bounds.messages / faults.len() / 2).await;
+    for (index, fault) in faults.iter().enumerate() {
+        let share = bounds.messages / faults.len();
+        traffic(&field, field.accepted.load(Ordering::Relaxed) + share / 2).await;
         world.note_fates().await;
         let quiet = field.beacon(QUIET, Lane::Normal);
         let (healed, ()) = tokio::join!(fault.strike(&mut world, &mut rng), publish_meanwhile(&field, &quiet));
@@ -58,7 +59,8 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
             await_beacon(&field, *fault, &quiet, bounds.readers).await;
         }
         world.note_fates().await;
-        traffic(&field, bounds.messages / faults.len() / 2).await;
+        // What was accepted while the fault lasted counts as well.
+        traffic(&field, share * (index + 1)).await;
         recoveries.push(recovery);
     }
     field.stop_producers();
@@ -73,9 +75,8 @@ pub(super) async fn play(seed: u64, faults: &[Fault], bounds: &Bounds) -> Report
     Report::new(Ended { run, world, closed, recoveries, took })
 }
 
-/// Waits until so many more are accepted.
-async fn traffic(field: &Field, messages: usize) {
-    let until = field.accepted.load(Ordering::Relaxed) + messages;
+/// Waits until so many are accepted.
+async fn traffic(field: &Field, until: usize) {
     let (mut last, mut progress) = (0, Instant::now());
     loop {
         let accepted = field.accepted.load(Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fanfare::notification::ChannelName;
 use fanfare::stream::{Cursor, Lane, Position};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Event;
 use crate::checker::{self, Heard, Kind};
@@ -59,11 +59,11 @@ impl Ear {
     pub(crate) fn hear(&mut self, event: &Event, log: &mut Vec<Heard>) {
         let Some(id) = &event.id else { return };
         self.cursor = Some(id.clone());
-        let data = event.json();
+        let data = &event.value;
         if event.name.as_deref() == Some("hello") {
             return self.begin(log);
         }
-        let of = what(event, &data);
+        let of = what(event, data);
         let streams = self.streams();
         if let Some((channel, lane, kind)) = of {
             let is =
@@ -131,8 +131,7 @@ fn what<'a>(event: &Event, data: &'a Value) -> Option<(&'a str, Lane, Kind)> {
 
 /// The fingerprint of what a producer wrote, whatever the server added.
 pub(crate) fn content(notification: &Value) -> u64 {
-    let written = ["type", "userId", "title", "message", "priority", "data"];
     let all = notification.as_object().unwrap();
-    let kept: Map<_, _> = written.iter().filter_map(|name| Some((name.to_string(), all.get(*name)?.clone()))).collect();
-    checker::payload(&Value::Object(kept).to_string())
+    let written = ["type", "userId", "title", "message", "priority", "data"];
+    checker::payload(&written.map(|name| all.get(name).map(Value::to_string)))
 }

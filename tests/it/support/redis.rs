@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use redis::Value;
+use redis::{AsyncConnectionConfig, Value};
 use tempfile::TempDir;
+
+/// How long a busy machine may take to connect or to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server process. It ends with this value.
 pub(crate) struct Redis {
@@ -142,7 +145,10 @@ impl Redis {
     }
 
     async fn try_words(&self, words: &[&str]) -> redis::RedisResult<Value> {
-        let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut command = redis::Cmd::new();
         command.arg(words);
         command.query_async(&mut connection).await
