@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::trial::stubbed;
 use super::{Decision, Dropped, Observer, Refusal, Snapshot, evaluate};
+use crate::config::{At, Stub};
 use crate::notification::{ChannelName, Name, Notification, Reason};
 use crate::plugins::{Plugin, Run, Verdict};
 use crate::routing::{ChannelSpec, Facts, Mismatch, Rule};
@@ -33,6 +35,8 @@ pub struct Step {
     pub mismatch: Option<Mismatch>,
     /// What its filter said.
     pub filter: Option<(String, Run)>,
+    /// Whether a test said so in its place.
+    pub is_stub: bool,
     /// The channels it names.
     pub channels: Vec<ChannelName>,
 }
@@ -41,9 +45,19 @@ pub struct Step {
 /// circuit breaker happens to be open.
 #[must_use]
 pub fn explain(snapshot: &Snapshot, notification: &Arc<Notification>, now: Timestamp) -> Explanation {
-    let mut steps = Steps(Vec::new());
+    explain_with(snapshot, notification, now, &[])
+}
+
+/// As [`explain`], with verdicts in the place of filters.
+pub(super) fn explain_with(
+    snapshot: &Snapshot,
+    notification: &Arc<Notification>,
+    now: Timestamp,
+    stubs: &[(At<String>, Stub)],
+) -> Explanation {
+    let mut steps = Steps { steps: Vec::new(), stubs };
     let decision = evaluate(snapshot, notification, now, &mut steps);
-    Explanation { steps: steps.0, decision }
+    Explanation { steps: steps.steps, decision }
 }
 
 impl Explanation {
@@ -105,7 +119,11 @@ impl fmt::Display for Explanation {
             }
             if let Some((plugin, run)) = &step.filter {
                 let (verdict, operations, micros) = (describe(&run.verdict), run.operations, run.elapsed.as_micros());
-                writeln!(f, "        filter {plugin}: {verdict}  ({operations} operations, {micros} us)")?;
+                if step.is_stub {
+                    writeln!(f, "        filter {plugin}: {verdict}  (not run)")?;
+                } else {
+                    writeln!(f, "        filter {plugin}: {verdict}  ({operations} operations, {micros} us)")?;
+                }
             }
             for channel in &step.channels {
                 writeln!(f, "        -> {channel}")?;
@@ -121,22 +139,26 @@ impl fmt::Display for Explanation {
     }
 }
 
-struct Steps(Vec<Step>);
+struct Steps<'a> {
+    steps: Vec<Step>,
+    stubs: &'a [(At<String>, Stub)],
+}
 
-impl Steps {
+impl Steps<'_> {
     fn push(&mut self, rule: &Rule, mismatch: Option<Mismatch>) {
-        self.0.push(Step {
+        self.steps.push(Step {
             rule: rule.name.to_string(),
             priority: rule.priority,
             place: Arc::clone(&rule.place),
             mismatch,
             filter: None,
+            is_stub: false,
             channels: Vec::new(),
         });
     }
 }
 
-impl Observer for Steps {
+impl Observer for Steps<'_> {
     fn mismatched(&mut self, rule: &Rule, facts: Facts<'_>) {
         self.push(rule, rule.matcher.mismatch(facts));
     }
@@ -145,14 +167,20 @@ impl Observer for Steps {
         self.push(rule, None);
     }
 
+    fn stub(&mut self, plugin: &Plugin) -> Option<Verdict> {
+        stubbed(self.stubs, plugin)
+    }
+
     fn ran(&mut self, _rule: &Rule, plugin: &Plugin, run: &Run) {
-        if let Some(step) = self.0.last_mut() {
+        let is_stub = stubbed(self.stubs, plugin).is_some();
+        if let Some(step) = self.steps.last_mut() {
             step.filter = Some((plugin.name().to_string(), run.clone()));
+            step.is_stub = is_stub;
         }
     }
 
     fn sent(&mut self, _rule: &Rule, channels: &[(ChannelName, &Arc<ChannelSpec>)]) {
-        if let Some(step) = self.0.last_mut() {
+        if let Some(step) = self.steps.last_mut() {
             step.channels = channels.iter().map(|(channel, _)| channel.clone()).collect();
         }
     }
