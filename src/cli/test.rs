@@ -39,6 +39,9 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     for (test, trial) in trials.iter().filter(|(_, trial)| !trial.differences.is_empty()) {
         report += &failure(&snapshot, test, trial)?;
     }
+    if failed > 0 {
+        report.push('\n');
+    }
     if args.coverage {
         report += &coverage(&snapshot, &trials)?;
     }
@@ -76,7 +79,6 @@ fn failure(snapshot: &Snapshot, test: &Test, trial: &Trial) -> Result<String, st
             }
         }
     }
-    text.push('\n');
     Ok(text)
 }
 

@@ -25,4 +25,5 @@ mod resume;
 mod simulation;
 mod sockets;
 mod subscribe;
+mod tests_of_rules;
 mod wire;
