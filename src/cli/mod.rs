@@ -4,12 +4,14 @@ mod bench;
 mod check;
 mod client;
 mod demo;
+mod difference;
 mod explain;
 mod key;
 mod publish;
 mod replay;
 mod serve;
 mod subscribe;
+mod test;
 mod token;
 
 use std::io::{self, Read, Write};
@@ -21,6 +23,25 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Diagnostics;
 use crate::telemetry::{self, Format};
+
+/// Exit status of a command that is not called as it should be, as the parser of arguments has it.
+const USAGE: u8 = 2;
+/// Exit status of `check` when there are warnings and they are denied.
+const WARNINGS_DENIED: u8 = 3;
+/// Exit status when a configuration has no fault but tests that fail.
+const TESTS_FAILED: u8 = 4;
+
+const CHECK_STATUSES: &str = "Exit status:
+  0  no errors
+  1  errors
+  2  wrong arguments
+  3  warnings, with --deny-warnings
+  4  no errors but tests that fail";
+const TEST_STATUSES: &str = "Exit status:
+  0  every test passed
+  1  the configuration has errors
+  2  wrong arguments, or no test has that name
+  4  a test failed";
 
 /// Routes notifications to browsers: rules in TOML, filters in Rhai, streams over Server-Sent Events.
 #[derive(Debug, Parser)]
@@ -34,8 +55,12 @@ pub struct Cli {
 enum Command {
     /// Run the server
     Serve(ConfigArgs),
-    /// Check a configuration and run its tests: exit status 0 without errors, 1 with
+    /// Check a configuration and run its tests
+    #[command(after_help = CHECK_STATUSES)]
     Check(check::CheckArgs),
+    /// Run the tests of a configuration, and show why one fails
+    #[command(after_help = TEST_STATUSES)]
+    Test(test::TestArgs),
     /// Show what would become of a notification, rule by rule
     Explain(explain::ExplainArgs),
     /// Publish a notification
@@ -67,6 +92,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(args) => with_runtime(serve::serve(args)),
             Command::Check(args) => with_runtime(check::check(args)),
+            Command::Test(args) => test::test(&args),
             Command::Explain(args) => explain::explain(&args),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),

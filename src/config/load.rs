@@ -17,6 +17,8 @@ use super::source::shown;
 use super::table::{Item, Table, span};
 use super::{Config, Diagnostic, Diagnostics, Hash, Inputs, Span, files};
 
+/// What the name of a test file has more than that of the file it is for.
+const OF_TESTS: &str = "_test";
 /// Most bytes in one configuration file.
 const MAX_CONFIG_FILE: u64 = 4 * 1024 * 1024;
 
@@ -50,16 +52,25 @@ pub fn load(path: &Path) -> Loaded {
     load_recording(path).0
 }
 
+/// [`load`], and also the tests of the test file beside each file: `fanfare_test.toml` beside `fanfare.toml`. They are
+/// no part of the configuration, so its hash is the same with and without them.
+#[must_use]
+pub fn load_with_tests(path: &Path) -> Loaded {
+    let mut loader = Loader::default();
+    let files = loader.read_all(path);
+    loader.read_test_files(&files);
+    loader.finish(path).0
+}
+
 /// [`load`], and also which keys were asked for and where each was found, if it was.
 pub(super) fn load_recording(path: &Path) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
-    let mut loader = Loader { cx: Context::default(), parts: Parts::default(), hasher: Sha256::new() };
+    let mut loader = Loader::default();
     loader.read_all(path);
-    let draft = loader.parts.finish(&loader.cx, path);
-    let (diagnostics, inputs, asked) = loader.cx.into_parts();
-    (Loaded { draft, diagnostics, inputs, hash: loader.hasher.finalize().into() }, asked)
+    loader.finish(path)
 }
 
 /// The files read so far.
+#[derive(Default)]
 struct Loader {
     cx: Context,
     parts: Parts,
@@ -67,12 +78,42 @@ struct Loader {
 }
 
 impl Loader {
-    fn read_all(&mut self, main: &Path) {
+    fn finish(self, main: &Path) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
+        let draft = self.parts.finish(&self.cx, main);
+        let (diagnostics, inputs, asked) = self.cx.into_parts();
+        (Loaded { draft, diagnostics, inputs, hash: self.hasher.finalize().into() }, asked)
+    }
+
+    /// Reads the configuration, and returns its files.
+    fn read_all(&mut self, main: &Path) -> Vec<PathBuf> {
         let includes = self.read_file(main);
         let mut seen = BTreeSet::from([identity(main)]);
+        let mut files = vec![main.to_path_buf()];
         for include in includes {
             if seen.insert(identity(&include)) {
                 self.read_file(&include);
+                files.push(include);
+            }
+        }
+        files
+    }
+
+    /// Reads the test files beside `files`, without those that are included: they are read.
+    fn read_test_files(&mut self, files: &[PathBuf]) {
+        let mut seen: BTreeSet<_> = files.iter().map(|path| identity(path)).collect();
+        for path in files.iter().filter_map(|path| test_file(path)) {
+            // One that is there and cannot be read is an error, so what cannot be looked at is not left out.
+            let is_missing = matches!(path.try_exists(), Ok(false));
+            if is_missing || !seen.insert(identity(&path)) {
+                continue;
+            }
+            self.cx.add_input(path.clone());
+            let Some((file, text)) = self.read_text(&path) else { continue };
+            let (root, errors) = DeTable::parse_recoverable(&text);
+            if errors.is_empty() {
+                self.parts.add_tests(&mut Table::root_of_tests(&self.cx, file, &root));
+            } else {
+                self.report_syntax(file, &text, &errors);
             }
         }
     }
@@ -193,6 +234,8 @@ impl Loader {
         };
         self.cx.add_input(folder.to_path_buf());
         match matching(folder, &matcher) {
+            // `conf.d/*.toml` is not meant to take in the test files there; `*_test.toml` is.
+            Ok(found) if !name.ends_with(&format!("{OF_TESTS}.toml")) => Some(without_test_files(found)),
             Ok(found) => Some(found),
             Err(error) => {
                 item.fault(format!("names the folder `{}`, which cannot be read: {error}", shown(folder)));
@@ -221,6 +264,23 @@ fn matching(folder: &Path, matcher: &GlobMatcher) -> std::io::Result<Vec<PathBuf
         }
     }
     Ok(names.into_iter().map(|name| folder.join(name)).filter(|path| !path.is_dir()).collect())
+}
+
+/// The test file of a configuration file: `conf.d/a_test.toml` of `conf.d/a.toml`.
+fn test_file(path: &Path) -> Option<PathBuf> {
+    let mut name = path.file_stem()?.to_os_string();
+    name.push(OF_TESTS);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    Some(path.with_file_name(name))
+}
+
+/// The files that are not the test file of another of them.
+fn without_test_files(found: Vec<PathBuf>) -> Vec<PathBuf> {
+    let tests: BTreeSet<_> = found.iter().filter_map(|path| test_file(path)).collect();
+    found.into_iter().filter(|path| !tests.contains(path)).collect()
 }
 
 /// What tells that two paths name one file.

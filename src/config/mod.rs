@@ -32,14 +32,14 @@ pub use cluster::Cluster;
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inputs::{Hash, Inputs};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_with_tests};
 pub use named::Named;
 pub use render::Colour;
 pub use secret::Secret;
 pub use sections::{
     Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, Durability, EventName, Expectation,
     Fault, Grant, Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention,
-    Rule, Scope, Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
+    Rule, Scope, Server, Shed, Stub, Test, Then, Type, Verifier, Weekday, Window,
 };
 pub use sentinels::{Login, Sentinels, Transport};
 pub use source::{At, Source, Sources, Span};

@@ -49,6 +49,11 @@ impl<'a> Table<'a> {
         Self::new(cx, start, "the top level", root.get_ref())
     }
 
+    /// The root table of a test file.
+    pub(super) fn root_of_tests(cx: &'a Context, file: u32, root: &'a Spanned<DeTable<'a>>) -> Self {
+        Self::new(cx, Span { file, start: 0, end: 0 }, "a test file", root.get_ref())
+    }
+
     fn new(cx: &'a Context, span: Span, title: &'static str, entries: &'a DeTable<'a>) -> Self {
         Self {
             cx,

@@ -10,6 +10,7 @@ use super::fixtures::{expect_reports, toml_files};
 use super::load::load_recording;
 use super::{
     At, BrokerUrl, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Secret, Span, Then, load,
+    load_with_tests,
 };
 
 #[test]
@@ -178,6 +179,39 @@ fn the_hash_is_of_the_content_and_not_of_the_place() {
     };
     assert_eq!(hash_of("unmatched = 'drop'"), hash_of("unmatched = 'drop'"));
     assert_ne!(hash_of("unmatched = 'drop'"), hash_of("unmatched = 'reject'"));
+}
+
+#[test]
+fn test_files_are_found_by_name_and_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, include: &str| {
+        let test = format!("[[tests]]\nname = '{name}'\ngiven = {{}}\nexpect = {{ rules = [] }}\n");
+        fs::write(at(name), [include, &test].concat()).unwrap();
+    };
+    let names = |loaded: &super::Loaded| -> Vec<String> {
+        assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
+        loaded.draft.tests.iter().map(|test| test.name.value.clone()).collect()
+    };
+    fs::create_dir(at("conf.d")).unwrap();
+    for name in ["main_test.toml", "conf.d/a.toml", "conf.d/a_test.toml", "conf.d/b_test.toml", "other_test.toml"] {
+        write(name, "");
+    }
+    let head = "unmatched = 'drop'\nallow_empty = true\n";
+    write("main.toml", &format!("include = ['conf.d/*.toml']\n{head}"));
+    let served = load(&at("main.toml"));
+    // Nothing of which it could be the test file is there.
+    assert_eq!(names(&served), ["main.toml", "conf.d/a.toml", "conf.d/b_test.toml"]);
+    let all = load_with_tests(&at("main.toml"));
+    let last = ["main_test.toml", "conf.d/a_test.toml"];
+    assert_eq!(names(&all), [&names(&served).iter().map(String::as_str).collect::<Vec<_>>()[..], &last].concat());
+    assert_eq!(all.hash, served.hash);
+
+    // Who asks for test files by name makes them part of the configuration.
+    write("main.toml", &format!("include = ['conf.d/a*_test.toml', 'main_test.toml']\n{head}"));
+    let included = load(&at("main.toml"));
+    assert_eq!(names(&included), ["main.toml", "conf.d/a_test.toml", "main_test.toml"]);
+    assert_eq!(names(&load_with_tests(&at("main.toml"))), names(&included));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The one function that decides. Serving, dry runs, `explain` and tests all call it, so they cannot disagree.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -77,11 +78,15 @@ pub trait Observer {
     fn mismatched(&mut self, _rule: &Rule, _facts: Facts<'_>) {}
     /// A rule matched; its filter, if it has one, has not been asked yet.
     fn matched(&mut self, _rule: &Rule) {}
+    /// A verdict to take in the place of a call; none to ask the filter.
+    fn stub(&mut self, _plugin: &Plugin) -> Option<Verdict> {
+        None
+    }
     /// Whether the filter may be called; else its `on_error` applies.
     fn may_run(&mut self, _plugin: &Plugin) -> bool {
         true
     }
-    /// A filter was called.
+    /// A filter was called, or a verdict was taken in its place.
     fn ran(&mut self, _rule: &Rule, _plugin: &Plugin, _run: &Run) {}
     /// A rule named its channels.
     fn sent(&mut self, _rule: &Rule, _channels: &[(ChannelName, &Arc<ChannelSpec>)]) {}
@@ -173,10 +178,11 @@ impl<O: Observer> Evaluation<'_, O> {
     fn filter(&mut self, rule: &Rule) -> Filtered {
         let plugin = rule.filter.as_ref().and_then(|name| self.snapshot.plugins.get(name.as_str()));
         let Some(plugin) = plugin else { return Filtered::Keep };
-        if !self.observer.may_run(plugin) {
-            return Filtered::on_error(plugin.on_error());
-        }
-        let run = plugin.filter(self.notification, self.now);
+        let run = match self.observer.stub(plugin) {
+            Some(verdict) => Run { verdict, operations: 0, elapsed: Duration::ZERO },
+            None if !self.observer.may_run(plugin) => return Filtered::on_error(plugin.on_error()),
+            None => plugin.filter(self.notification, self.now),
+        };
         self.observer.ran(rule, plugin, &run);
         match run.verdict {
             Verdict::Pass => Filtered::Keep,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::trial::stubbed;
 use super::{Decision, Dropped, Observer, Refusal, Snapshot, evaluate};
+use crate::config::{At, Stub};
 use crate::notification::{ChannelName, Name, Notification, Reason};
 use crate::plugins::{Plugin, Run, Verdict};
 use crate::routing::{ChannelSpec, Facts, Mismatch, Rule};
@@ -35,6 +37,8 @@ pub struct Step {
     pub windows: Vec<(String, bool)>,
     /// What its filter said.
     pub filter: Option<(String, Run)>,
+    /// Whether a test said so in its place.
+    pub is_stub: bool,
     /// The channels it names.
     pub channels: Vec<ChannelName>,
 }
@@ -43,7 +47,17 @@ pub struct Step {
 /// circuit breaker happens to be open.
 #[must_use]
 pub fn explain(snapshot: &Snapshot, notification: &Arc<Notification>, now: Timestamp) -> Explanation {
-    let mut steps = Steps { now, steps: Vec::new() };
+    explain_with(snapshot, notification, now, &[])
+}
+
+/// As [`explain`], with verdicts in the place of filters.
+pub(super) fn explain_with(
+    snapshot: &Snapshot,
+    notification: &Arc<Notification>,
+    now: Timestamp,
+    stubs: &[(At<String>, Stub)],
+) -> Explanation {
+    let mut steps = Steps { now, steps: Vec::new(), stubs };
     let decision = evaluate(snapshot, notification, now, &mut steps);
     Explanation { steps: steps.steps, decision }
 }
@@ -111,7 +125,11 @@ impl fmt::Display for Explanation {
             }
             if let Some((plugin, run)) = &step.filter {
                 let (verdict, operations, micros) = (describe(&run.verdict), run.operations, run.elapsed.as_micros());
-                writeln!(f, "        filter {plugin}: {verdict}  ({operations} operations, {micros} us)")?;
+                if step.is_stub {
+                    writeln!(f, "        filter {plugin}: {verdict}  (not run)")?;
+                } else {
+                    writeln!(f, "        filter {plugin}: {verdict}  ({operations} operations, {micros} us)")?;
+                }
             }
             for (window, open) in &step.windows {
                 writeln!(f, "        window {window}: {}", if *open { "open" } else { "closed" })?;
@@ -130,12 +148,13 @@ impl fmt::Display for Explanation {
     }
 }
 
-struct Steps {
+struct Steps<'a> {
     now: Timestamp,
     steps: Vec<Step>,
+    stubs: &'a [(At<String>, Stub)],
 }
 
-impl Steps {
+impl Steps<'_> {
     fn push(&mut self, rule: &Rule, mismatch: Option<Mismatch>) {
         let mut windows = Vec::new();
         rule.matcher.windows(&mut windows);
@@ -146,12 +165,13 @@ impl Steps {
             mismatch,
             windows: windows.into_iter().map(|window| (window.name.clone(), window.contains(self.now))).collect(),
             filter: None,
+            is_stub: false,
             channels: Vec::new(),
         });
     }
 }
 
-impl Observer for Steps {
+impl Observer for Steps<'_> {
     fn mismatched(&mut self, rule: &Rule, facts: Facts<'_>) {
         self.push(rule, rule.matcher.mismatch(facts));
     }
@@ -160,9 +180,15 @@ impl Observer for Steps {
         self.push(rule, None);
     }
 
+    fn stub(&mut self, plugin: &Plugin) -> Option<Verdict> {
+        stubbed(self.stubs, plugin)
+    }
+
     fn ran(&mut self, _rule: &Rule, plugin: &Plugin, run: &Run) {
+        let is_stub = stubbed(self.stubs, plugin).is_some();
         if let Some(step) = self.steps.last_mut() {
             step.filter = Some((plugin.name().to_string(), run.clone()));
+            step.is_stub = is_stub;
         }
     }
 

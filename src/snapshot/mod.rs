@@ -5,12 +5,14 @@ mod evaluate;
 mod explain;
 mod live;
 mod proofs;
+mod trial;
 
 pub use compile::{Compiled, Depth, compile};
 pub use evaluate::{Decision, Delivery, Dropped, Observer, Refusal, evaluate};
 pub use explain::{Explanation, Step, explain};
 pub use live::{Live, LoadStatus};
 pub use proofs::Invariant;
+pub use trial::{Account, Difference, Trial, account, try_test};
 
 use std::collections::HashMap;
 use std::fmt;

@@ -50,7 +50,7 @@ fn check_runs_the_tests_of_the_configuration() {
     assert!(out(&checked).contains("1 tests passed"), "{}", err(&checked));
     let bad = Scenario::shop().with(&format!("{test}expect = {{ channels = [\"user.c8\"] }}"));
     let checked = run(&["check", "--config", bad.path().to_str().unwrap()]);
-    assert_eq!(checked.status.code(), Some(1));
+    assert_eq!(checked.status.code(), Some(4));
     assert!(err(&checked).contains("a small order"), "{}", err(&checked));
 }
 
@@ -125,9 +125,10 @@ fn every_command_says_once_that_it_failed() {
     let notification = scenario.file("notification.json");
     std::fs::write(&notification, order("c7", 1).to_string()).unwrap();
     let notification = notification.to_str().unwrap();
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
         &["serve"],
         &["check"],
+        &["test"],
         &["explain", notification],
         &["publish", notification],
         &["subscribe"],

@@ -27,4 +27,5 @@ mod resume;
 mod simulation;
 mod sockets;
 mod subscribe;
+mod tests_of_rules;
 mod wire;

@@ -1,10 +1,9 @@
 //! `[[tests]]` and `[[invariants]]`.
 
-use jiff::Timestamp;
-
 use super::condition::condition;
+use super::instant::instant;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Expectation, Invariant, InvariantClaim, Test};
+use crate::config::{At, Expectation, Invariant, InvariantClaim, Stub, Test};
 
 pub(super) fn test(table: &mut Table<'_>) -> Option<Test> {
     let name = table.required("name").and_then(Item::string);
@@ -15,23 +14,29 @@ pub(super) fn test(table: &mut Table<'_>) -> Option<Test> {
         }
         item.json()
     });
-    let at = table.optional("at").and_then(instant);
+    let at = instant(table);
+    let stub = table.optional("stub").map(stubs).unwrap_or_default();
     let expect = table.required("expect").and_then(expectation);
-    Some(Test { name: name?, given: given?, at, expect: expect? })
+    Some(Test { name: name?, given: given?, at, stub, expect: expect? })
 }
 
-/// A TOML datetime with an offset, or the same as a string.
-fn instant(item: Item<'_>) -> Option<At<Timestamp>> {
-    let Some(text) = item.as_datetime().or_else(|| item.as_str().map(str::to_owned)) else {
-        item.mismatch("a datetime");
-        return None;
-    };
-    match text.parse() {
-        Ok(instant) => Some(At::new(instant, item.span)),
-        Err(_) => {
-            item.fault("is not a datetime with an offset, such as `2026-03-29T03:30:00+02:00`");
-            None
-        }
+/// The verdicts in the place of scripts, by the plugins that they belong to.
+fn stubs(item: Item<'_>) -> Vec<(At<String>, Stub)> {
+    let entries = item.table("`stub`").map(|mut table| table.entries()).unwrap_or_default();
+    let read = |entry: Item<'_>| Some((At::new(entry.key.to_owned(), entry.key_span), entry.parsed(stub)?.value));
+    entries.into_iter().filter_map(read).collect()
+}
+
+fn stub(text: &str) -> Result<Stub, String> {
+    match text {
+        "pass" => Ok(Stub::Pass),
+        "drop" => Ok(Stub::Drop(None)),
+        "error" => Ok(Stub::Error),
+        _ => match text.strip_prefix("drop:").map(str::parse) {
+            Some(Ok(reason)) => Ok(Stub::Drop(Some(reason))),
+            Some(Err(error)) => Err(format!("gives no reason: {error}")),
+            None => Err("is none of `pass`, `drop`, `drop:<reason>`, `error`".to_owned()),
+        },
     }
 }
 

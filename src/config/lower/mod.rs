@@ -4,6 +4,7 @@ mod auth;
 mod channels;
 mod checks;
 mod condition;
+mod instant;
 mod plugins;
 mod rules;
 mod server;
@@ -91,6 +92,11 @@ impl Parts {
         listed(root, "rules", "[[rules]]", &mut self.rules, rules::rule);
         listed(root, "tests", "[[tests]]", &mut self.tests, checks::test);
         listed(root, "invariants", "[[invariants]]", &mut self.invariants, checks::invariant);
+    }
+
+    /// Adds what a test file declares, which has nothing but tests.
+    pub(super) fn add_tests(&mut self, root: &mut Table<'_>) {
+        listed(root, "tests", "[[tests]]", &mut self.tests, checks::test);
     }
 
     /// Notes that a file could not be read, so that what seems to be missing may be in there.

@@ -9,6 +9,6 @@ pub use auth::{Algorithm, ApiKey, ClaimTest, Grant, Issuer, Policy, Verifier};
 pub use channels::{Channel, EventName, Limit, Rate, Retention, Scope, Shed, Type};
 pub use rules::{
     Action, Condition, DailyRange, Expectation, Fault, Invariant, InvariantClaim, OnError, Operator, Plugin, Rule,
-    Test, Then, Weekday, Window,
+    Stub, Test, Then, Weekday, Window,
 };
 pub use server::{Broker, Durability, Paths, Server};

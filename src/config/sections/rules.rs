@@ -177,8 +177,21 @@ pub struct Test {
     pub given: At<Value>,
     /// When it is accepted. Default now.
     pub at: Option<At<jiff::Timestamp>>,
+    /// What plugins say instead of being run.
+    pub stub: Vec<(At<String>, Stub)>,
     /// What must come of it.
     pub expect: Expectation,
+}
+
+/// `stub` of a test, for one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stub {
+    /// It keeps the notification.
+    Pass,
+    /// It drops it, for this reason; else for the one that a script has which returns `false`.
+    Drop(Option<Name>),
+    /// It fails, and `on_error` decides.
+    Error,
 }
 
 /// `expect` of a test; what is absent is not asked.

@@ -20,7 +20,9 @@ use self::channels::Patterns;
 use super::evaluate::DEAD_LETTER;
 use super::{Revision, Snapshot};
 use crate::auth::{Authenticator, Policies};
-use crate::config::{At, Config, Diagnostic, Diagnostics, Hash, Inputs, Loaded, Named, Span, Unmatched, read_confined};
+use crate::config::{
+    At, Config, Diagnostic, Diagnostics, Hash, Inputs, Loaded, Named, Severity, Span, Unmatched, read_confined,
+};
 use crate::limits::Quotas;
 use crate::notification::Name;
 use crate::plugins::PluginSet;
@@ -33,6 +35,8 @@ pub struct Compiled {
     pub snapshot: Option<Snapshot>,
     /// The snapshot whose only errors are its own tests: never to be served, but what shows why they fail.
     pub failing: Option<Snapshot>,
+    /// Whether the only errors are tests that fail.
+    pub only_tests_fail: bool,
     /// All that was found, warnings too.
     pub diagnostics: Diagnostics,
     /// Every file and folder that it depends on, as they were when they were read.
@@ -46,6 +50,8 @@ pub enum Depth {
     Serve,
     /// Also what its author may want to know of its rules, which takes longer.
     Advise,
+    /// What a server needs to know but for the tests, which the caller runs.
+    Untested,
 }
 
 /// Compiles what was loaded.
@@ -54,15 +60,20 @@ pub fn compile(loaded: Loaded, depth: Depth) -> Compiled {
     let Loaded { draft, diagnostics, inputs, hash } = loaded;
     let mut cx = Cx::new(diagnostics, inputs, hash);
     let untested = cx.snapshot(draft);
+    let mut failures = 0;
     if let Some(snapshot) = &untested {
-        cx.run_tests(snapshot);
+        if depth != Depth::Untested {
+            cx.run_tests(snapshot);
+        }
+        failures = cx.diagnostics.count(Severity::Error);
         cx.prove_invariants(snapshot);
         if depth == Depth::Advise {
             cx.advise(snapshot);
         }
     }
+    let only_tests_fail = failures > 0 && failures == cx.diagnostics.count(Severity::Error);
     let (snapshot, failing) = if cx.diagnostics.has_errors() { (None, untested) } else { (untested, None) };
-    Compiled { snapshot, failing, diagnostics: cx.diagnostics, inputs: cx.inputs }
+    Compiled { snapshot, failing, only_tests_fail, diagnostics: cx.diagnostics, inputs: cx.inputs }
 }
 
 /// What is gathered while compiling.
@@ -123,6 +134,7 @@ impl Cx {
         let plugins = self.plugins(&config);
         let (routing, invariants) = self.routing(&config, &channels, &patterns, &schemas);
         self.dead_letter(&config, &patterns);
+        self.stubs(&config);
         if let Some(policy) = &config.server.admin_policy {
             self.resolve(Kind::Policy, policy, &config.policies);
         }
