@@ -248,9 +248,19 @@ impl Hub {
     /// Queues a channel whose rings must be filled from history.
     fn ask_repair(&self, channel: &Arc<LocalChannel>) {
         if channel.holes.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.repairs.lock().push(Arc::clone(channel));
-            self.repair_bell.notify_one();
+            self.queue_repairs(std::iter::once(Arc::clone(channel)));
         }
+    }
+
+    /// Queues channels at once, so that they are looked at together.
+    pub(super) fn ask_repairs(&self, mut channels: Vec<Arc<LocalChannel>>) {
+        channels.retain(|channel| channel.holes.fetch_add(1, Ordering::AcqRel) == 0);
+        self.queue_repairs(channels.into_iter());
+    }
+
+    fn queue_repairs(&self, channels: impl Iterator<Item = Arc<LocalChannel>>) {
+        self.repairs.lock().extend(channels);
+        self.repair_bell.notify_one();
     }
 
     /// Waits for channels that need repair. Until it is done, further holes of theirs queue nothing.
@@ -276,14 +286,12 @@ impl Inlet for Hub {
     }
 
     fn missed(&self, channels: Option<&[ChannelName]>) {
-        let repair = |channel: &Arc<LocalChannel>| {
-            channel.note_missed();
-            self.ask_repair(channel);
+        let channels: Vec<_> = match channels {
+            Some(names) => names.iter().filter_map(|name| self.channel(name)).collect(),
+            None => self.channels.read().values().map(Arc::clone).collect(),
         };
-        match channels {
-            Some(names) => names.iter().filter_map(|name| self.channel(name)).for_each(|channel| repair(&channel)),
-            None => self.channels.read().values().for_each(repair),
-        }
+        channels.iter().for_each(|channel| channel.note_missed());
+        self.ask_repairs(channels);
     }
 }
 
