@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::reads::Reads;
 use super::shard::Shard;
 use super::{LocalChannel, Subscriber};
 use crate::auth::{Principal, Proof};
 use crate::notification::ChannelName;
 use crate::stream::{Append, Inlet, Position, Publication, RingBounds};
 use crate::telemetry::Metrics;
-
-/// Most reads of history under way on this node, so that a wave of reconnects cannot drown the broker.
-const MAX_READS: usize = 16;
 
 /// What the hub is built with.
 #[derive(Debug, Clone)]
@@ -53,7 +51,7 @@ pub struct Hub {
     repair_bell: Notify,
     /// Subscriptions that were asked to end, and when their connections are ended if they have not.
     pub(super) ending: Mutex<Vec<(u64, Weak<Subscriber>)>>,
-    pub(super) reads: Arc<Semaphore>,
+    pub(super) reads: Arc<Reads>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -107,7 +105,7 @@ impl Hub {
             repairs: Mutex::default(),
             repair_bell: Notify::new(),
             ending: Mutex::default(),
-            reads: Arc::new(Semaphore::new(MAX_READS)),
+            reads: Arc::default(),
             metrics,
             settings,
         }

@@ -21,6 +21,7 @@ mod directory;
 mod drift;
 mod lag;
 mod reader;
+mod reads;
 mod repair;
 mod resume;
 mod shard;

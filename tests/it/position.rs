@@ -1,5 +1,7 @@
 //! Nodes that are behind Redis without having been told, and how little they read to find out.
 
+use std::time::Duration;
+
 use fanfare::stream::Lane;
 use futures_util::future::join_all;
 
@@ -75,3 +77,29 @@ async fn a_cut_feed_has_only_those_channels_read_that_missed_something() {
 
 /// How often a channel is asked for together with others before it is read on its own.
 const TRIES: f64 = 4.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_who_come_back_to_one_place_together_share_what_is_read() {
+    let redis = Redis::start().await;
+    let scenario = Scenario::shop().at(&redis.url()).server("ring_records = 1\nmax_streams_per_principal = 200");
+    let node = TestServer::start(scenario.user_channel("history = { size = 10_000, ttl = \"1h\" }")).await;
+    eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+    let keeps_it_open = node.subscribe("user.c7").await;
+    let cursor = keeps_it_open.cursor().to_owned();
+    // Two pages, of which the ring has only the last record.
+    for number in 0..80 {
+        node.publish(order("c7", number)).await.accepted();
+    }
+    let before = redis.calls("evalsha_ro").await + redis.calls("eval_ro").await;
+    redis.freeze();
+    let mut back = join_all((0..100).map(|_| node.resume("user.c7", &cursor))).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    redis.thaw();
+    for reader in &mut back {
+        for number in 0..80 {
+            assert_eq!(reader.next_order().await, number.to_string());
+        }
+    }
+    let reads = redis.calls("evalsha_ro").await + redis.calls("eval_ro").await - before;
+    assert!(reads < 25, "{reads} reads for a hundred readers");
+}
