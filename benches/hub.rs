@@ -14,6 +14,7 @@ use fanfare::hub::{Hello, Hub, HubSettings, Listening, Reader, SseBody, Start, S
 use fanfare::notification::{ChannelName, Priority};
 use fanfare::stream::{
     Epoch, History, HistoryUnavailable, Inlet, Lane, Message, Position, Publication, ReadFuture, Record, RingBounds,
+    TopsFuture,
 };
 use fanfare::telemetry::Metrics;
 use futures_util::FutureExt;
@@ -33,6 +34,10 @@ struct NoHistory;
 impl History for NoHistory {
     fn read<'a>(&'a self, _: &'a ChannelName, _: Lane, _: Position, _: usize) -> ReadFuture<'a> {
         Box::pin(async { Err(HistoryUnavailable("there is none".to_owned())) })
+    }
+
+    fn tops<'a>(&'a self, channels: &'a [ChannelName]) -> TopsFuture<'a> {
+        Box::pin(async { channels.iter().map(|_| Ok(None)).collect() })
     }
 }
 

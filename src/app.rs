@@ -127,7 +127,11 @@ impl App {
             services.spawn(Arc::clone(hub).run_shard(shard, shutdown.clone()));
         }
         let history = Arc::clone(broker) as Arc<dyn History>;
-        services.spawn(Arc::clone(hub).run_repairs(history, shutdown.clone()));
+        services.spawn(Arc::clone(hub).run_repairs(Arc::clone(&history), shutdown.clone()));
+        if broker.spans_nodes() {
+            // Within one process nothing is lost on its way.
+            services.spawn(Arc::clone(hub).run_position_checks(history, shutdown.clone()));
+        }
         services.spawn(run_broker(Arc::clone(broker), shutdown.clone()));
         services.spawn(sweep(Arc::clone(pipeline), shutdown.clone()));
         services.spawn(run_presence(Arc::clone(pipeline), shutdown.clone()));

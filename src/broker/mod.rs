@@ -39,7 +39,7 @@ use uuid::Uuid;
 use crate::auth::Permit;
 use crate::config::{self, BrokerUrl, Retention};
 use crate::notification::ChannelName;
-use crate::stream::{History, HistoryUnavailable, Inlet, Lane, Message, Position, ReadFuture};
+use crate::stream::{History, HistoryUnavailable, Inlet, Lane, Message, Position, ReadFuture, TopsFuture};
 use crate::telemetry::Metrics;
 
 /// One message for one channel.
@@ -339,6 +339,18 @@ impl History for Broker {
                 Self::Memory(memory) => Ok(memory.read(channel, lane, after, limit, Instant::now())),
                 Self::Redis(redis) => {
                     redis.read(channel, lane, after, limit).await.map_err(|error| HistoryUnavailable(error.0))
+                }
+            }
+        })
+    }
+
+    fn tops<'a>(&'a self, channels: &'a [ChannelName]) -> TopsFuture<'a> {
+        Box::pin(async move {
+            match self {
+                Self::Memory(memory) => memory.tops(channels, Instant::now()).map(Ok).collect(),
+                Self::Redis(redis) => {
+                    let tops = redis.tops_of(channels).await.into_iter();
+                    tops.map(|tops| tops.map_err(|error| HistoryUnavailable(error.0))).collect()
                 }
             }
         })

@@ -3,20 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use super::lag::Skipped;
 use super::reader::{State, stage_message, tell_lag};
 use super::turn::{Tally, Turn};
 use super::{Reader, sse};
-use crate::stream::{Gap, GapReason, Lane, Page, Position, Record};
+use crate::stream::{Gap, GapReason, Lane, Page, Position};
 
-/// Records per read of history.
-const PAGE: usize = 64;
-/// Between tries when history cannot be read.
-const RETRY: Duration = Duration::from_millis(500);
-
-type PageFuture = Pin<Box<dyn Future<Output = Page> + Send>>;
+type PageFuture = Pin<Box<dyn Future<Output = Arc<Page>> + Send>>;
 
 /// The one read of history that a reader does at a time.
 #[derive(Default)]
@@ -35,7 +29,10 @@ pub(super) struct Staging {
     end: Position,
     /// It leads further than where the reader stood.
     moved: bool,
-    records: std::vec::IntoIter<Record>,
+    /// Shared by the readers that asked for it together.
+    page: Arc<Page>,
+    /// How many of its records were staged or skipped.
+    done: usize,
     /// Since the last event of the stream.
     skipped: Skipped,
 }
@@ -103,33 +100,22 @@ impl Reader {
         let channel = self.channels()[index].name().clone();
         let at = self.streams[index][lane.index()].at;
         let (history, reads) = (Arc::clone(&self.history), Arc::clone(&self.hub.reads));
-        let read = async move {
-            loop {
-                let permit = reads.acquire().await;
-                let page = history.read(&channel, lane, at, PAGE).await;
-                drop(permit);
-                match page {
-                    Ok(page) => return page,
-                    // The broker is away; the stream stays open and goes on where it stands.
-                    Err(_) => tokio::time::sleep(RETRY.mul_f64(rand::random_range(1.0..2.0))).await,
-                }
-            }
-        };
+        let read = async move { reads.page(&*history, channel, lane, at).await };
         CatchUp::Reading(Box::new((index, lane, Box::pin(read))))
     }
 
-    fn take_page(&mut self, index: usize, lane: Lane, page: Page, turn: &mut Turn) {
+    fn take_page(&mut self, index: usize, lane: Lane, page: Arc<Page>, turn: &mut Turn) {
         let end = page.end();
         let stream = &mut self.streams[index][lane.index()];
         let moved = end != stream.at;
         let before = page.records.first().map_or(end.seq, |record| record.seq.saturating_sub(1));
         stream.at = Position::new(end.epoch, before);
         let quiet = std::mem::take(&mut stream.quiet);
-        if let Some(gap) = page.gap.filter(|_| !quiet) {
-            self.tell_gap(index, lane, gap, turn);
+        if let Some(gap) = page.gap.as_ref().filter(|_| !quiet) {
+            self.tell_gap(index, lane, gap.clone(), turn);
         }
-        let (records, skipped) = (page.records.into_iter(), Skipped::default());
-        self.catch_up = CatchUp::Staging(Box::new(Staging { index, lane, end, moved, records, skipped }));
+        let staging = Staging { index, lane, end, moved, page, done: 0, skipped: Skipped::default() };
+        self.catch_up = CatchUp::Staging(Box::new(staging));
     }
 
     fn tell_gap(&mut self, index: usize, lane: Lane, mut gap: Gap, turn: &mut Turn) {
@@ -148,11 +134,12 @@ impl Reader {
         let sparing = self.sparing(staging.index, staging.lane);
         let Self { catch_up: CatchUp::Staging(staging), registration, streams, .. } = self else { return };
         let channels = registration.subscriber.channels();
-        let Staging { index, lane, end, records, skipped, .. } = &mut **staging;
-        let Some(record) = records.next() else { return self.end_page(turn) };
+        let Staging { index, lane, end, page, done, skipped, .. } = &mut **staging;
+        let Some((record, rest)) = page.records[*done..].split_first() else { return self.end_page(turn) };
+        *done += 1;
         let position = Position::new(end.epoch, record.seq);
         let is_replaced = |key: &str| {
-            let mut later = records.as_slice().iter().filter_map(|later| later.message.collapse_key.as_deref());
+            let mut later = rest.iter().filter_map(|later| later.message.collapse_key.as_deref());
             later.any(|later| later == key) || channels[*index].replaces(*lane, key, position)
         };
         let skips = sparing.is_some_and(|sparing| sparing.skips(&record.message, is_replaced, skipped));

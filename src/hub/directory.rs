@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::reads::Reads;
 use super::shard::Shard;
 use super::{LocalChannel, Subscriber};
 use crate::auth::{Principal, Proof};
 use crate::notification::ChannelName;
 use crate::stream::{Append, Inlet, Position, Publication, RingBounds};
 use crate::telemetry::Metrics;
-
-/// Most reads of history under way on this node, so that a wave of reconnects cannot drown the broker.
-const MAX_READS: usize = 16;
 
 /// What the hub is built with.
 #[derive(Debug, Clone)]
@@ -53,7 +51,7 @@ pub struct Hub {
     repair_bell: Notify,
     /// Subscriptions that were asked to end, and when their connections are ended if they have not.
     pub(super) ending: Mutex<Vec<(u64, Weak<Subscriber>)>>,
-    pub(super) reads: Arc<Semaphore>,
+    pub(super) reads: Arc<Reads>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -107,7 +105,7 @@ impl Hub {
             repairs: Mutex::default(),
             repair_bell: Notify::new(),
             ending: Mutex::default(),
-            reads: Arc::new(Semaphore::new(MAX_READS)),
+            reads: Arc::default(),
             metrics,
             settings,
         }
@@ -248,9 +246,19 @@ impl Hub {
     /// Queues a channel whose rings must be filled from history.
     fn ask_repair(&self, channel: &Arc<LocalChannel>) {
         if channel.holes.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.repairs.lock().push(Arc::clone(channel));
-            self.repair_bell.notify_one();
+            self.queue_repairs(std::iter::once(Arc::clone(channel)));
         }
+    }
+
+    /// Queues channels at once, so that they are looked at together.
+    pub(super) fn ask_repairs(&self, mut channels: Vec<Arc<LocalChannel>>) {
+        channels.retain(|channel| channel.holes.fetch_add(1, Ordering::AcqRel) == 0);
+        self.queue_repairs(channels.into_iter());
+    }
+
+    fn queue_repairs(&self, channels: impl Iterator<Item = Arc<LocalChannel>>) {
+        self.repairs.lock().extend(channels);
+        self.repair_bell.notify_one();
     }
 
     /// Waits for channels that need repair. Until it is done, further holes of theirs queue nothing.
@@ -276,14 +284,12 @@ impl Inlet for Hub {
     }
 
     fn missed(&self, channels: Option<&[ChannelName]>) {
-        let repair = |channel: &Arc<LocalChannel>| {
-            channel.note_missed();
-            self.ask_repair(channel);
+        let channels: Vec<_> = match channels {
+            Some(names) => names.iter().filter_map(|name| self.channel(name)).collect(),
+            None => self.channels.read().values().map(Arc::clone).collect(),
         };
-        match channels {
-            Some(names) => names.iter().filter_map(|name| self.channel(name)).for_each(|channel| repair(&channel)),
-            None => self.channels.read().values().for_each(repair),
-        }
+        channels.iter().for_each(|channel| channel.note_missed());
+        self.ask_repairs(channels);
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::survey::{MAX_SURVEYS, Surveyed, split};
 use super::{Hub, LocalChannel};
 use crate::stream::{History, HistoryUnavailable, Lane};
 
@@ -27,17 +28,19 @@ impl Hub {
         shutdown.run_until_cancelled(self.repair_all(&*history)).await;
     }
 
-    /// Repairs each channel on its own: one that cannot be read keeps no other waiting.
+    /// Repairs each channel on its own: one that cannot be read keeps no other waiting. When there are many, those that
+    /// have missed nothing are found first.
     async fn repair_all(&self, history: &dyn History) {
-        let slots = Semaphore::new(MAX_REPAIRS);
-        let mut repairs = FuturesUnordered::new();
+        let (slots, survey_slots) = (Semaphore::new(MAX_REPAIRS), Semaphore::new(MAX_SURVEYS));
+        let (mut repairs, mut surveys) = (FuturesUnordered::new(), FuturesUnordered::new());
         loop {
-            tokio::select! {
-                channels = self.next_repairs() => {
-                    repairs.extend(channels.into_iter().map(|channel| self.repair(channel, history, &slots)));
-                }
-                Some(()) = repairs.next() => {}
-            }
+            let (behind, unknown) = tokio::select! {
+                due = self.next_repairs() => split(due),
+                Some(Surveyed { behind, again }) = surveys.next() => (behind, again.into_iter().collect()),
+                Some(()) = repairs.next() => continue,
+            };
+            surveys.extend(unknown.into_iter().map(|survey| self.survey(survey, history, &survey_slots)));
+            repairs.extend(behind.into_iter().map(|channel| self.repair(channel, history, &slots)));
         }
     }
 
@@ -66,7 +69,7 @@ impl Hub {
 
     /// Whether this is the channel that this node has by that name. It is kept for a while without subscribers, and one
     /// who comes in that time relies on its rings.
-    fn has(&self, channel: &Arc<LocalChannel>) -> bool {
+    pub(super) fn has(&self, channel: &Arc<LocalChannel>) -> bool {
         self.channel(channel.name()).is_some_and(|known| Arc::ptr_eq(&known, channel))
     }
 
@@ -110,7 +113,7 @@ impl Hub {
 
 /// How long to wait after a failure that followed `earlier` others: jittered, so that channels which failed together do
 /// not come back together.
-fn wait_after(earlier: u32) -> Duration {
+pub(super) fn wait_after(earlier: u32) -> Duration {
     let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(earlier)).min(LONGEST_WAIT);
     wait.mul_f64(rand::random_range(0.75..1.25))
 }

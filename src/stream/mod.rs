@@ -22,10 +22,20 @@ use crate::notification::ChannelName;
 pub trait History: Send + Sync + fmt::Debug {
     /// Up to `limit` records of one stream after `after`, oldest first, and what is missing before them.
     fn read<'a>(&'a self, channel: &'a ChannelName, lane: Lane, after: Position, limit: usize) -> ReadFuture<'a>;
+
+    /// The tops of both lanes of each channel, in the order in which they are named, all asked for at once. None for a
+    /// channel that has no history. One that cannot be asked or read keeps no other from being told.
+    fn tops<'a>(&'a self, channels: &'a [ChannelName]) -> TopsFuture<'a>;
 }
 
 /// The pending result of [`History::read`].
 pub type ReadFuture<'a> = Pin<Box<dyn Future<Output = Result<Page, HistoryUnavailable>> + Send + 'a>>;
+
+/// The pending result of [`History::tops`].
+pub type TopsFuture<'a> = Pin<Box<dyn Future<Output = Vec<Result<Option<Tops>, HistoryUnavailable>>> + Send + 'a>>;
+
+/// Where the lanes of a channel end, in the order of [`Lane::ALL`].
+pub type Tops = [Position; Lane::ALL.len()];
 
 /// The broker could not be asked now; the position is still good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

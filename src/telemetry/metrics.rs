@@ -83,6 +83,7 @@ metrics! {
     resumes: IntCounterVec = "resumes_total" ["result"] "Subscriptions that named a cursor, by how that went.";
     pub lag_skipped: IntCounter = "lag_skipped_total" [] "Notifications skipped for subscribers that lag.";
     pub repair_failures: IntCounter = "repair_failures_total" [] "Tries to fill a channel from history that failed.";
+    pub position_drift: IntCounter = "position_drift_total" [] "Channels found behind the broker though nothing had said so.";
     limits_exceeded: IntCounterVec = "limits_exceeded_total" ["limit"] "Publishes refused by a rate limit.";
     limits_fallback: IntCounterVec = "limits_fallback_total" ["limit"] "Publishes that a node limited by itself.";
     config_reloads: IntCounterVec = "config_reloads_total" ["result"] "Loads of the configuration by result.";

@@ -19,6 +19,7 @@ mod lag;
 mod limits;
 mod model;
 mod plugins;
+mod position;
 mod publish;
 mod redis;
 mod redis_cluster;

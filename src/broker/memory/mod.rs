@@ -20,7 +20,7 @@ use self::keys::Keys;
 use super::{Batch, LaneInfo, Outgoing, PublishFailed, Published};
 use crate::config;
 use crate::notification::ChannelName;
-use crate::stream::{Inlet, Lane, Page, Position, Publication, Record};
+use crate::stream::{Inlet, Lane, Page, Position, Publication, Record, Tops};
 
 const MAX_SHARDS: usize = 64;
 /// Few enough shards that each holds many channels: their bounds then add up to the whole bound, and hashing
@@ -111,6 +111,13 @@ impl Memory {
         };
         channel.expire(now);
         Lane::ALL.map(|lane| LaneInfo { top: Some(channel.top(lane)), length: channel.length(lane) })
+    }
+
+    pub(super) fn tops(&self, names: &[ChannelName], now: Instant) -> impl Iterator<Item = Option<Tops>> {
+        names.iter().map(move |name| {
+            let [express, normal] = self.info(name, now).map(|lane| lane.top);
+            Some([express?, normal?])
+        })
     }
 
     pub(super) fn read(&self, name: &ChannelName, lane: Lane, after: Position, limit: usize, now: Instant) -> Page {

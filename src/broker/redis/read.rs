@@ -14,7 +14,7 @@ use super::{Redis, read_reply};
 use crate::broker::resume::{Kept, Resume};
 use crate::broker::{LaneInfo, Unavailable};
 use crate::notification::ChannelName;
-use crate::stream::{Epoch, Lane, Message, Page, Position};
+use crate::stream::{Epoch, Lane, Message, Page, Position, Tops};
 
 /// What `resume.lua` finds: the top, the last number that survived, the number of the first record, and the records.
 type Found = (String, i64, u64, Vec<Vec<u8>>);
@@ -54,6 +54,15 @@ impl Redis {
             Some(tops) => Ok(tops),
             None => self.open(channel).await,
         }
+    }
+
+    /// The tops of many channels in one round trip to each server. It gives no channel an epoch: whoever must have one
+    /// reads.
+    pub(in crate::broker) async fn tops_of(&self, channels: &[ChannelName]) -> Vec<Result<Option<Tops>, Unavailable>> {
+        let command = |channel| (slot_of_channel(channel), self.meta_command(channel));
+        let commands: Vec<_> = channels.iter().map(command).collect();
+        let replies = self.spread(Work::Plain(&commands), Instant::now() + self.timeout).await;
+        channels.iter().zip(replies).map(|(channel, reply)| parse_tops(channel, reply?.value)).collect()
     }
 
     pub(in crate::broker) async fn info(&self, channel: &ChannelName) -> Result<[LaneInfo; 2], Unavailable> {

@@ -196,6 +196,11 @@ async fn looking_at_a_channel_leaves_nothing_behind(node: Node) {
     assert_eq!(look().await, [(None, 0); 2]);
     let tops = node.broker.subscribe(&user).await.unwrap();
     assert_eq!(look().await, tops.map(|top| (Some(top), 0)));
+    let unused = channel("user.2");
+    for _ in 0..2 {
+        let both = [unused.clone(), user.clone()];
+        assert_eq!(node.broker.tops(&both).await, [Ok(None), Ok(Some(tops))]);
+    }
 }
 
 async fn a_batch_reaches_each_of_its_channels(node: Node) {

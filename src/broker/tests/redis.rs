@@ -49,6 +49,22 @@ async fn evicted_keys_are_told() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_spoilt_does_not_hide_the_tops_of_others() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let channels = ["user.1", "user.2", "user.3"].map(channel);
+    for channel in &channels {
+        node.publish(channel, "one").await;
+    }
+    server.run("SET test:{user.1}:m !!garbage!!").await;
+    server.run("DEL test:{user.2}:m").await;
+    server.run("RPUSH test:{user.2}:m spoilt").await;
+    let tops = node.broker.tops(&channels).await;
+    assert!(tops[0].is_err() && tops[1].is_err(), "{tops:?}");
+    assert_eq!(tops[2].as_ref().unwrap().unwrap().map(|top| top.seq), [0, 1]);
+}
+
+#[tokio::test]
 async fn flushed_scripts_are_loaded_again() {
     let server = Server::start(&[]).await;
     let node = Node::redis(&server).await;

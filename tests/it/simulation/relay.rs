@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use fanfare::broker::Broker;
 use fanfare::hub::Hub;
 use fanfare::notification::ChannelName;
-use fanfare::stream::{History, HistoryUnavailable, Inlet, Lane, Position, Publication, ReadFuture};
+use fanfare::stream::{History, HistoryUnavailable, Inlet, Lane, Position, Publication, ReadFuture, TopsFuture};
 use parking_lot::Mutex;
 
 use super::dice::Dice;
@@ -110,6 +110,20 @@ impl History for Shelf {
             }
             self.dice.pause().await;
             page
+        })
+    }
+
+    fn tops<'a>(&'a self, channels: &'a [ChannelName]) -> TopsFuture<'a> {
+        Box::pin(async move {
+            self.dice.pause().await;
+            let mut tops = self.broker.tops(channels).await;
+            for one in &mut tops {
+                if self.dice.fault("unreadable_history", 10) {
+                    *one = Err(HistoryUnavailable("away".to_owned()));
+                }
+            }
+            self.dice.pause().await;
+            tops
         })
     }
 }

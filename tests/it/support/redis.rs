@@ -171,6 +171,23 @@ impl Redis {
         self.edit_meta(channel, 3, &seq.to_string()).await;
     }
 
+    /// Stores the newest record of a channel's normal lane once more, under the number `seq` that is next, and tells
+    /// nobody: a publication that is lost on its way.
+    pub(crate) async fn store_unheard(&self, channel: &str, seq: u64) {
+        let key = format!("fanfare:{{{channel}}}:n");
+        let newest: String = redis::from_redis_value(self.run(&format!("LINDEX {key} -1")).await).unwrap();
+        let (_, record) = newest.split_once(' ').unwrap();
+        self.store_foreign(channel, seq, record).await;
+    }
+
+    /// How often it was asked to run a command.
+    pub(crate) async fn calls(&self, command: &str) -> u64 {
+        let stats: String = redis::from_redis_value(self.run("INFO commandstats").await).unwrap();
+        let line = format!("cmdstat_{command}:calls=");
+        let calls = stats.lines().find_map(|stat| stat.strip_prefix(&line)?.split(',').next()?.parse().ok());
+        calls.unwrap_or_default()
+    }
+
     /// Whether the process lives and answers.
     async fn answers(&mut self) -> bool {
         for _ in 0..500 {

@@ -1,10 +1,13 @@
 //! A server of a scenario's own, in this process.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use fanfare::app::{App, Stop};
+use fanfare::hub::{Lease, LocalChannel};
+use fanfare::notification::ChannelName;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -113,6 +116,23 @@ impl TestServer {
         let others = ["#", "process_", "fanfare_broker_", "fanfare_connections", "fanfare_http_"];
         let served = text.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)));
         served.map(str::to_owned).collect()
+    }
+
+    /// What it knows of a channel that it has.
+    pub(crate) fn channel(&self, name: &str) -> Option<Arc<LocalChannel>> {
+        self.app.pipeline.hub.channel(&name.parse().unwrap())
+    }
+
+    /// Opens a channel, as somebody does who subscribes.
+    pub(crate) async fn open(&self, name: &str) -> Lease {
+        let (name, pipeline): (ChannelName, _) = (name.parse().unwrap(), &self.app.pipeline);
+        pipeline.hub.open(&name, || pipeline.broker.subscribe(&name)).await.unwrap()
+    }
+
+    /// Compares its rings with the broker, as it does twice a minute.
+    pub(crate) async fn check_positions(&self) {
+        let pipeline = &self.app.pipeline;
+        within_deadline("positions are checked", pipeline.hub.check_positions(&*pipeline.broker)).await;
     }
 
     /// How a client asks for a stream of `channels`; by default with a token that may listen to all of them.
