@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use super::Context;
 use super::error::Problem;
 use super::extract::{self, From};
+use super::publish::{self, Asked};
 use crate::auth::{Action, AuthError, Credential, Proof};
 use crate::notification::{Draft, Notification, Reason};
-use crate::pipeline::PublishError;
-use crate::reload::{ReloadResult, Trigger};
-use crate::snapshot;
+use crate::pipeline::{Affected, Mode, PublishError};
+use crate::reload::{Declined, Order, ReloadResult, Report, Trigger};
+use crate::snapshot::{self, Revision};
 
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
 pub(super) async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
@@ -59,38 +60,92 @@ pub(super) async fn metrics(State(context): State<Context>) -> Response {
 }
 
 /// `GET /v1/admin/config`: the revision in force, and why a later one was refused.
-pub(super) async fn config(State(context): State<Context>) -> Json<Value> {
+pub(super) async fn config(State(context): State<Context>) -> Response {
     let snapshot = context.pipeline.live.load();
     let status = context.pipeline.live.status();
     let files = snapshot.sources.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>();
-    Json(json!({
+    let body = Json(json!({
         "revision": snapshot.revision.to_string(),
         "loadedAt": status.loaded_at.to_string(),
         "files": files,
         "rules": snapshot.config.rules.len(),
         "failure": status.failure,
-    }))
+    }));
+    tagged(snapshot.revision, body)
 }
 
-/// `POST /v1/admin/reload`: 200 when the files are in force, 422 with the diagnostics when they are refused.
-pub(super) async fn reload(State(context): State<Context>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Some(report) = context.reload.reload(Trigger::Request).await else {
-        return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE, Reason::Draining));
-    };
+/// `POST /v1/admin/reload`: 200 when the files are in force, 422 with the diagnostics when they are refused. With
+/// `dry_run=1` the same of files that are only tried; with `If-Match` 412 when another revision is in force.
+pub(super) async fn reload(
+    State(context): State<Context>,
+    asked: Asked,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let dry_run = publish::mode(asked)? == Mode::DryRun;
+    let order = Order { trigger: Trigger::Request, dry_run, expected: expected(&headers)? };
+    let report = context.reload.reload(order).await.map_err(|declined| match declined {
+        Declined::Stopping => Problem::of(StatusCode::SERVICE_UNAVAILABLE, Reason::Draining),
+        Declined::OtherRevision(_) => {
+            Problem::new(StatusCode::PRECONDITION_FAILED, "other_revision", declined.to_string())
+        }
+    })?;
     let status = match report.result {
-        ReloadResult::Applied | ReloadResult::Unchanged => StatusCode::OK,
+        ReloadResult::Applied | ReloadResult::Unchanged | ReloadResult::Applicable => StatusCode::OK,
         ReloadResult::Failed => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let body = json!({
+    Ok((status, tagged(report.revision, Json(to_json(&report)))).into_response())
+}
+
+fn to_json(report: &Report) -> Value {
+    let Affected { ended, narrowed, rechecked } = report.streams;
+    let mut body = json!({
         "result": report.result.as_str(),
         "revision": report.revision.to_string(),
         "loadedAt": report.loaded_at.to_string(),
         "loadedBy": report.loaded_by.as_str(),
         "diagnostics": report.diagnostics,
         "needsRestart": report.needs_restart,
-        "endedStreams": report.ended_streams,
+        "diff": report.diff.to_json(),
+        "endedStreams": ended,
+        "narrowedStreams": narrowed,
+        "recheckedStreams": rechecked,
     });
-    Ok((status, Json(body)))
+    if let Some(tried) = report.tried {
+        body["tried"] = json!(tried.to_string());
+    }
+    body
+}
+
+/// The revision in force as the entity tag, which `If-Match` takes.
+fn tagged(revision: Revision, body: Json<Value>) -> Response {
+    let mut response = body.into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// The revisions that `If-Match` names; none when any will do. A weak tag matches nothing (RFC 9110, section 13.1.1).
+fn expected(headers: &HeaderMap) -> Result<Option<Vec<String>>, Problem> {
+    let mut revisions = None;
+    for value in headers.get_all(header::IF_MATCH) {
+        let text = value.to_str().unwrap_or_default();
+        if text.trim() == "*" {
+            continue;
+        }
+        for tag in text.split(',').map(str::trim) {
+            let quoted = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let Some(revision) = quoted else {
+                let detail = "If-Match takes revisions in quotes, or *";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_header", detail));
+            };
+            let revisions = revisions.get_or_insert_with(Vec::new);
+            if !tag.starts_with("W/") {
+                revisions.push(revision.to_owned());
+            }
+        }
+    }
+    Ok(revisions)
 }
 
 /// `POST /v1/admin/explain`: what would become of a notification, and why. Nothing is sent or counted.

@@ -1,12 +1,14 @@
 //! Everything compiled from one configuration, immutable: a revision is taken whole or not at all.
 
 mod compile;
+mod diff;
 mod evaluate;
 mod explain;
 mod live;
 mod proofs;
 
 pub use compile::{Compiled, Depth, compile};
+pub use diff::{Changes, Contents, Diff};
 pub use evaluate::{Decision, Delivery, Dropped, Observer, Refusal, evaluate};
 pub use explain::{Explanation, Step, explain};
 pub use live::{Live, LoadStatus};
@@ -33,6 +35,8 @@ pub struct Snapshot {
     pub config: Config,
     /// Its files.
     pub sources: Sources,
+    /// The files beside it.
+    pub contents: Contents,
     /// Verifies credentials.
     pub authenticator: Authenticator,
     /// Whom policies allow.
