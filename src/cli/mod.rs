@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod client;
+mod config;
 mod demo;
 mod explain;
 mod key;
@@ -35,6 +36,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a configuration and run its tests: exit status 0 without errors, 1 with
     Check(check::CheckArgs),
+    /// List, compare and put back the revisions that the server took
+    Config(config::HistoryArgs),
     /// Show what would become of a notification, rule by rule
     Explain(explain::ExplainArgs),
     /// Publish a notification
@@ -66,6 +69,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(args) => with_runtime(serve::serve(args)),
             Command::Check(args) => check::check(&args),
+            Command::Config(args) => config::config(&args),
             Command::Explain(args) => explain::explain(&args),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),

@@ -1,7 +1,9 @@
 //! Hot reload: load, compile, swap, settle. One at a time, whatever asked for it, and all or nothing.
 
+mod generations;
 mod report;
 
+pub use generations::{Generation, Generations, Label};
 pub use report::{Declined, Order, ReloadResult, Report, Trigger};
 
 use std::net::SocketAddr;
@@ -93,6 +95,7 @@ impl Reloader {
 
     /// Reloads on changes and requests until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        self.keep_generation().await;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -129,7 +132,31 @@ impl Reloader {
             _ => self.pipeline.metrics.config_loaded(report.revision.as_bytes(), Timestamp::now()),
         }
         log(&report);
+        if report.result == ReloadResult::Applied {
+            self.keep_generation().await;
+        }
         report
+    }
+
+    /// Keeps the revision in force on disk, if the configuration says where. What is kept is a convenience: when it
+    /// cannot be, the server goes on.
+    async fn keep_generation(&self) {
+        let snapshot = self.pipeline.live.load();
+        let Some(folder) = snapshot.config.paths.generations.clone() else { return };
+        let label = Label {
+            revision: snapshot.revision.to_string(),
+            taken_at: self.pipeline.live.status().loaded_at,
+            trigger: self.taken.by.as_str(),
+            changes: self.taken.diff.to_string(),
+        };
+        let (files, inputs) = (snapshot.files(), self.seen.clone());
+        let generations = Generations::within(folder.clone());
+        let keep = move || generations.keep(label, &files, |file| inputs.hash_of(file));
+        let kept = tokio::task::spawn_blocking(keep).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        if let Err(error) = kept {
+            let folder = folder.display();
+            tracing::warn!(%error, "revision {} is not kept in {folder}: {error}", snapshot.revision);
+        }
     }
 
     /// Does all that a reload does but for the swap. It leaves no trace: what it has seen is not noted either, as the

@@ -14,12 +14,13 @@ pub use explain::{Explanation, Step, explain};
 pub use live::{Live, LoadStatus};
 pub use proofs::Invariant;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::{Action, Authenticator, Denied, Permit, Policies, Policy, Principal};
-use crate::config::{Config, Sources, Unmatched};
+use crate::config::{At, Config, Sources, Unmatched};
 use crate::limits::{Quota, Quotas};
 use crate::notification::{ChannelName, TypeName};
 use crate::plugins::PluginSet;
@@ -80,6 +81,20 @@ pub enum NotSubscribable {
 }
 
 impl Snapshot {
+    /// Every file that its revision is the hash of: the configuration, the main file first, then schemas and scripts.
+    /// What holds a secret or a key is none of them.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Config { paths, types, plugins, .. } = &self.config;
+        let schema = |name: &At<String>| Some(paths.schemas.as_ref()?.join(&name.value));
+        let script = |name: &At<String>| Some(paths.plugins.as_ref()?.join(&name.value));
+        let mut files: Vec<_> = self.sources.iter().map(|source| source.path.clone()).collect();
+        let schemas: BTreeSet<_> = types.values().filter_map(|it| schema(it.schema.as_ref()?)).collect();
+        let scripts: BTreeSet<_> = plugins.values().filter_map(|it| script(&it.script)).collect();
+        files.extend(schemas.into_iter().chain(scripts));
+        files
+    }
+
     /// Lets `principal` subscribe to `channel`, or says why not.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod checker;
 mod cli;
 mod cluster;
 mod failover;
+mod generations;
 mod http2;
 mod hub;
 mod lag;
