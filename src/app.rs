@@ -176,7 +176,8 @@ fn build_pipeline(snapshot: Snapshot, config: &Config) -> Result<Pipeline, Start
     let broker = Arc::new(Broker::new(&config.broker, Arc::clone(&hub) as Arc<dyn Inlet>)?);
     let live = Arc::new(Live::new(snapshot, Timestamp::now()));
     let pipeline = Pipeline::new(live, hub, broker, metrics, server);
-    pipeline.settle();
+    let first = pipeline.live.load();
+    pipeline.settle(&first);
     Ok(pipeline)
 }
 

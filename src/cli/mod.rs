@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod client;
+mod config;
 mod demo;
 mod difference;
 mod explain;
@@ -61,6 +62,8 @@ enum Command {
     /// Run the tests of a configuration, and show why one fails
     #[command(after_help = TEST_STATUSES)]
     Test(test::TestArgs),
+    /// List, compare and put back the revisions that the server took
+    Config(config::HistoryArgs),
     /// Show what would become of a notification, rule by rule
     Explain(explain::ExplainArgs),
     /// Publish a notification
@@ -93,6 +96,7 @@ impl Cli {
             Command::Serve(args) => with_runtime(serve::serve(args)),
             Command::Check(args) => with_runtime(check::check(args)),
             Command::Test(args) => test::test(&args),
+            Command::Config(args) => config::config(&args),
             Command::Explain(args) => explain::explain(&args),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
 use crate::app::{App, Stop};
-use crate::reload::Trigger;
+use crate::reload::{Order, Trigger};
 
 /// Runs until SIGTERM, then drains, or SIGINT, then ends all streams; a second one of either ends at once. SIGHUP
 /// reloads.
@@ -23,7 +23,7 @@ pub(super) async fn serve(args: ConfigArgs) -> anyhow::Result<ExitCode> {
         tokio::select! {
             Some(()) = hangup.recv() => {
                 // The reload loop logs what comes of it.
-                app.reload.reload(Trigger::Signal).await;
+                let _ = app.reload.reload(Order::of(Trigger::Signal)).await;
             }
             _ = terminate.recv() => break Stop::Drain,
             // A person at a terminal has no balancer to wait for.

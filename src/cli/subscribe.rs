@@ -79,11 +79,11 @@ impl Subscriber {
             self.cursor = Some(event.id);
         }
         self.retry = event.retry.unwrap_or(self.retry);
-        let is_system = matches!(&*event.event, "hello" | "gap" | "reset" | "lag" | "bye");
+        let is_system = matches!(&*event.event, "hello" | "gap" | "reset" | "lag" | "gone" | "bye");
         match (is_system, self.args.system) {
             (false, _) => print(&format!("{}\n", event.data)),
             (true, true) => print(&format!("{} {}\n", event.event, event.data)),
-            (true, false) if matches!(&*event.event, "gap" | "reset" | "lag") => {
+            (true, false) if matches!(&*event.event, "gap" | "reset" | "lag" | "gone") => {
                 tracing::warn!("{}: {}", event.event, event.data);
                 Ok(())
             }

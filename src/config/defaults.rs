@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Folders beside the main file.
 impl Default for Paths {
     fn default() -> Self {
-        Self { schemas: Some("schemas".into()), plugins: Some("plugins".into()) }
+        Self { schemas: Some("schemas".into()), plugins: Some("plugins".into()), generations: None }
     }
 }
 

@@ -64,6 +64,12 @@ impl Inputs {
         }
     }
 
+    /// The hash of what is at `path`; none when that is not known.
+    #[must_use]
+    pub fn hash_of(&self, path: &Path) -> Option<Hash> {
+        self.0.get(path).copied().flatten()
+    }
+
     /// The paths, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.0.keys()

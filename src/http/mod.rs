@@ -4,6 +4,7 @@ mod admin;
 mod body;
 mod channel;
 mod error;
+mod explain;
 mod extract;
 mod handoff;
 mod health;
@@ -66,9 +67,9 @@ pub fn admin_routes(context: Context) -> Router {
         .route("/metrics", get(admin::metrics))
         .route("/v1/admin/config", get(admin::config))
         .route("/v1/admin/reload", post(admin::reload))
-        .route("/v1/admin/explain", post(admin::explain))
-        .route("/v1/admin/decisions", get(admin::decisions))
-        .route("/v1/admin/decisions/{id}", get(admin::decision))
+        .route("/v1/admin/explain", post(explain::explain))
+        .route("/v1/admin/decisions", get(explain::decisions))
+        .route("/v1/admin/decisions/{id}", get(explain::decision))
         .layer(from_fn_with_state(context.clone(), admin::guard))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -30,9 +30,10 @@ pub(super) struct Options {
 }
 
 /// What the query asks for; one that cannot be read is a problem of the same kind as any other.
-type Asked = Result<Query<Options>, QueryRejection>;
+pub(super) type Asked = Result<Query<Options>, QueryRejection>;
 
-fn mode(asked: Asked) -> Result<Mode, Problem> {
+/// Whether the query asks for a dry run.
+pub(super) fn mode(asked: Asked) -> Result<Mode, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail);
     let Query(options) = asked.map_err(|rejection| bad(rejection.body_text()))?;
     match options.dry_run.as_deref() {
@@ -107,7 +108,7 @@ enum Answers {
 }
 
 async fn accept(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Result<Receipt, PublishError> {
-    let span = tracing::debug_span!("publish", trace.id = extract::trace_id(headers));
+    let span = tracing::debug_span!("publish", trace.id = extract::trace_id(headers), revision = tracing::field::Empty);
     let timer = context.pipeline.metrics.publish_duration.start_timer();
     let result = context.pipeline.accept(submission).instrument(span.clone()).await;
     match submission.mode {
@@ -118,7 +119,7 @@ async fn accept(context: &Context, submission: Submission<'_>, headers: &HeaderM
     let _entered = span.enter();
     match &result {
         Ok(receipt) => tracing::debug!(
-            notification.id = %receipt.id, revision = %receipt.revision, outcome = receipt.reason.code(),
+            notification.id = %receipt.id, outcome = receipt.reason.code(),
             "notification {}: {}", receipt.id, receipt.reason.code()),
         Err(error) => tracing::debug!(outcome = error.reason().code(), "notification refused: {error}"),
     }

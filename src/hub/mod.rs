@@ -40,4 +40,5 @@ pub use directory::{Hub, HubSettings, Lease, TooManyStreams};
 pub use reader::{Hello, Listening, Reader, Start, Subscription};
 pub use sse::{Bye, CloseReason, refusal};
 pub use subscriber::Subscriber;
+pub use sweep::Standing;
 pub use turn::Framing;

@@ -85,6 +85,8 @@ pub(super) enum State {
     Pull,
     /// The ring has passed it: history is, or shall be, read.
     Behind,
+    /// Its channel is declared no more: nothing of it is read again.
+    Lost,
 }
 
 /// A channel that a subscription listens to.
@@ -161,6 +163,9 @@ impl Reader {
     /// Stages what follows, of as many events as there are until the turn is full.
     pub(super) fn stage(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
         let news = self.subscriber().look(cx.waker());
+        if news.has_loss() {
+            self.drop_lost(turn);
+        }
         self.note_all(news);
         self.greet(turn);
         self.pull_lane(Lane::Express, turn);
@@ -181,7 +186,7 @@ impl Reader {
     }
 
     fn is_live(&self) -> bool {
-        self.streams.iter().flatten().all(|stream| stream.state == State::UpToDate)
+        self.streams.iter().flatten().all(|stream| matches!(stream.state, State::UpToDate | State::Lost))
     }
 
     /// Whether it has said goodbye.
@@ -218,7 +223,8 @@ impl Reader {
     pub(super) fn put_back(&mut self, pulls: &[Pull]) {
         for pull in pulls.iter().rev() {
             let stream = &mut self.streams[pull.index][pull.lane.index()];
-            (stream.at, stream.state) = (pull.before, State::Pull);
+            let state = if stream.state == State::Lost { State::Lost } else { State::Pull };
+            (stream.at, stream.state) = (pull.before, state);
             self.catch_up.give_up(pull.index, pull.lane);
         }
     }
@@ -254,6 +260,23 @@ impl Reader {
             if news.has_channel(index) {
                 self.note(index);
             }
+        }
+    }
+
+    /// Takes no more of channels that it has lost, and tells of each.
+    fn drop_lost(&mut self, turn: &mut Turn) {
+        // Only then is it clear to which stream the news belong.
+        self.greet(turn);
+        for index in (0..self.streams.len()).filter(|index| self.subscriber().has_lost(*index)).collect::<Vec<_>>() {
+            if self.streams[index].iter().all(|stream| stream.state == State::Lost) {
+                continue;
+            }
+            for lane in Lane::ALL {
+                self.streams[index][lane.index()].state = State::Lost;
+                self.catch_up.give_up(index, lane);
+            }
+            let data = json!({"channel": self.channels()[index].name().as_str(), "code": "removed"});
+            self.tell(turn, "gone", None, &data);
         }
     }
 
@@ -378,6 +401,7 @@ impl Stream {
             State::UpToDate => self.state = State::Pull,
             State::Pull => {}
             State::Behind => self.news = true,
+            State::Lost => {}
         }
     }
 

@@ -13,6 +13,8 @@ use super::directory::Clock;
 use super::{Bye, LocalChannel};
 use crate::auth::Principal;
 
+/// The bit that says that a channel is lost.
+const LOSS: u32 = 1 << 28;
 /// The bit that wakes a writer whose connection is to end at once.
 const KILL: u32 = 1 << 29;
 /// The bit that asks for a heartbeat. The bits below it are the subscriber's channels, at most 16.
@@ -33,6 +35,8 @@ pub struct Subscriber {
     news: AtomicU32,
     waker: AtomicWaker,
     bye: Mutex<Option<Bye>>,
+    /// The channels that are declared no more, one bit each by their place in the subscription.
+    lost: AtomicU32,
     /// Milliseconds of the hub's clock since when there is something that its writer has not taken; 0: nothing.
     waiting_since: AtomicU64,
     next_heartbeat: AtomicU64,
@@ -57,6 +61,11 @@ impl News {
         self.0 & HEARTBEAT != 0
     }
 
+    /// Whether a channel was lost.
+    pub(super) fn has_loss(self) -> bool {
+        self.0 & LOSS != 0
+    }
+
     /// Whether it shall end.
     pub(super) fn has_bye(self) -> bool {
         self.0 & BYE != 0
@@ -78,6 +87,7 @@ impl Subscriber {
             news: AtomicU32::new(0),
             waker: AtomicWaker::new(),
             bye: Mutex::new(None),
+            lost: AtomicU32::new(0),
             waiting_since: AtomicU64::new(0),
             next_heartbeat: AtomicU64::new(u64::MAX),
             clock,
@@ -112,6 +122,19 @@ impl Subscriber {
     pub(super) fn ask_to_end(&self, bye: Bye) {
         self.bye.lock().get_or_insert(bye);
         self.raise(BYE);
+    }
+
+    /// Takes channels away from it, one bit each by their place. Nothing of them is sent from its next turn on, also not
+    /// if they are declared again: it would be unclear what was published in between.
+    pub(super) fn lose(&self, channels: u32) {
+        self.lost.fetch_or(channels, Ordering::AcqRel);
+        self.raise(LOSS);
+    }
+
+    /// Whether the channel at `index` was taken away.
+    #[must_use]
+    pub fn has_lost(&self, index: usize) -> bool {
+        self.lost.load(Ordering::Acquire) & (1 << index) != 0
     }
 
     /// Ends its connection at once, whatever its writer does.

@@ -16,6 +16,17 @@ const LINGER_MS: u64 = 5_000;
 /// Around when a client that was told to leave comes back.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// What a reload leaves of a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// All of it.
+    Stays,
+    /// All but some channels, one bit for each, by their place in the subscription.
+    Loses(u32),
+    /// Nothing.
+    Ends,
+}
+
 impl Hub {
     /// Heartbeats, expiry of credentials, stalled connections.
     pub fn sweep(&self, now: Timestamp) {
@@ -49,13 +60,23 @@ impl Hub {
         }
     }
 
-    /// Ends every subscription that `permitted` denies, and returns how many.
-    pub fn retain(&self, permitted: impl Fn(&Subscriber) -> bool) -> usize {
-        let revoked: Vec<_> = self.subscribers().filter(|subscriber| !permitted(subscriber)).collect();
-        for subscriber in &revoked {
-            self.close(subscriber, Bye::jittered(CloseReason::Revoked, RETRY));
+    /// Gives every subscription its new standing. Returns how many end, and how many go on with fewer channels.
+    pub fn settle(&self, standing: impl Fn(&Subscriber) -> Standing) -> (usize, usize) {
+        let (mut ended, mut narrowed) = (0, 0);
+        for subscriber in self.subscribers() {
+            match standing(&subscriber) {
+                Standing::Stays => {}
+                Standing::Loses(channels) => {
+                    subscriber.lose(channels);
+                    narrowed += 1;
+                }
+                Standing::Ends => {
+                    self.close(&subscriber, Bye::jittered(CloseReason::Revoked, RETRY));
+                    ended += 1;
+                }
+            }
         }
-        revoked.len()
+        (ended, narrowed)
     }
 
     /// The channels of each stream of a principal on this node.
@@ -114,7 +135,8 @@ impl Hub {
         }
     }
 
-    fn subscribers(&self) -> impl Iterator<Item = Arc<Subscriber>> {
+    /// Every open subscription of this node.
+    pub fn subscribers(&self) -> impl Iterator<Item = Arc<Subscriber>> {
         self.shards.iter().flat_map(|shard| shard.subscribers())
     }
 }

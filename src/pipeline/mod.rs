@@ -8,11 +8,13 @@ mod presence;
 mod reach;
 mod receipt;
 mod serving;
+mod settle;
 mod trace;
 
 pub use error::{AttachError, PublishError};
 pub use reach::{Listeners, Reach, Receives};
 pub use receipt::{Receipt, Sent};
+pub use settle::Affected;
 pub use trace::{Told, Trace, Traced};
 
 use std::sync::Arc;
@@ -22,7 +24,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
@@ -30,7 +31,7 @@ use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published
 use crate::config::{EventName, Retention, Server, Shed};
 use crate::hub::{Hello, Hub, Listening, Reader, Start, Subscription};
 use crate::limits::{KeyFields, RateLimiter, Remaining};
-use crate::notification::{ChannelName, Draft, Name, Notification};
+use crate::notification::{ChannelName, Draft, Notification};
 use crate::plugins::Breakers;
 use crate::routing::ChannelSpec;
 use crate::snapshot::{Decision, Delivery, Live, Snapshot, evaluate};
@@ -152,6 +153,8 @@ impl Pipeline {
             return Err(PublishError::Draining);
         }
         let snapshot = self.live.load();
+        // For every line that is logged of this decision, also of a refusal.
+        tracing::Span::current().record("revision", tracing::field::display(snapshot.revision));
         let now = Timestamp::now();
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
         let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
@@ -322,22 +325,6 @@ impl Pipeline {
         now: Timestamp,
     ) -> Result<Arc<Principal>, AuthError> {
         snapshot.authenticator.authenticate_cached(credential, &self.tokens, now)
-    }
-
-    /// After a swap: ends streams whose grant is gone, forgets state of what is no longer declared. Returns how many
-    /// streams were ended.
-    pub fn settle(&self) -> usize {
-        let snapshot = self.live.load();
-        self.limiter.prune(&snapshot.quotas, Instant::now().into_std());
-        self.breakers.prune(&snapshot.plugins);
-        self.metrics.declare_types(snapshot.types.keys().map(Name::as_str));
-        let now = Timestamp::now();
-        self.hub.retain(|subscriber| {
-            let principal = subscriber.principal();
-            let mut channels = subscriber.channels().iter();
-            snapshot.authenticator.still_valid(principal, now)
-                && channels.all(|channel| snapshot.authorize_subscribe(principal, channel.name()).is_ok())
-        })
     }
 
     /// Takes no more subscriptions, and no more publishes that would be lost with this node.

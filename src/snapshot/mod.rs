@@ -1,6 +1,7 @@
 //! Everything compiled from one configuration, immutable: a revision is taken whole or not at all.
 
 mod compile;
+mod diff;
 mod evaluate;
 mod explain;
 mod live;
@@ -8,18 +9,20 @@ mod proofs;
 mod trial;
 
 pub use compile::{Compiled, Depth, compile};
+pub use diff::{Changes, Contents, Diff};
 pub use evaluate::{Decision, Delivery, Dropped, Observer, Refusal, evaluate};
 pub use explain::{Explanation, Step, explain};
 pub use live::{Live, LoadStatus};
 pub use proofs::Invariant;
 pub use trial::{Account, Difference, Trial, account, try_test};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::{Action, Authenticator, Denied, Permit, Policies, Policy, Principal};
-use crate::config::{Config, Sources, Unmatched};
+use crate::config::{At, Config, Sources, Unmatched};
 use crate::limits::{Quota, Quotas};
 use crate::notification::{ChannelName, TypeName};
 use crate::plugins::PluginSet;
@@ -35,6 +38,8 @@ pub struct Snapshot {
     pub config: Config,
     /// Its files.
     pub sources: Sources,
+    /// The files beside it.
+    pub contents: Contents,
     /// Verifies credentials.
     pub authenticator: Authenticator,
     /// Whom policies allow.
@@ -80,6 +85,20 @@ pub enum NotSubscribable {
 }
 
 impl Snapshot {
+    /// Every file that its revision is the hash of: the configuration, the main file first, then schemas and scripts.
+    /// What holds a secret or a key is none of them.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Config { paths, types, plugins, .. } = &self.config;
+        let schema = |name: &At<String>| Some(paths.schemas.as_ref()?.join(&name.value));
+        let script = |name: &At<String>| Some(paths.plugins.as_ref()?.join(&name.value));
+        let mut files: Vec<_> = self.sources.iter().map(|source| source.path.clone()).collect();
+        let schemas: BTreeSet<_> = types.values().filter_map(|it| schema(it.schema.as_ref()?)).collect();
+        let scripts: BTreeSet<_> = plugins.values().filter_map(|it| script(&it.script)).collect();
+        files.extend(schemas.into_iter().chain(scripts));
+        files
+    }
+
     /// Lets `principal` subscribe to `channel`, or says why not.
     ///
     /// # Errors

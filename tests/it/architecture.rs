@@ -203,7 +203,7 @@ fn what_only_one_place_may_do_only_that_place_does() {
     }
     let reads_config = with_text("config::load(");
     assert!(
-        reads_config.iter().all(|path| path.starts_with("src/cli/") || path == "src/reload.rs"),
+        reads_config.iter().all(|path| path.starts_with("src/cli/") || path == "src/reload/mod.rs"),
         "{reads_config:?}"
     );
 }

@@ -1,11 +1,10 @@
 //! A changed configuration is taken while the server runs, all of it or nothing, and streams stay.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use crate::support::{Program, Scenario, TestServer, broadcast, eventually, order};
+use crate::support::{Program, Scenario, TestServer, broadcast, eventually, order, with};
 
 const REVOKE: (&str, &str) = (
     "allow = [{ claim = \"teams\", contains = \"{team}\" }]",
@@ -66,25 +65,6 @@ async fn a_good_edit_applies_by_itself_and_open_streams_go_on() {
     fs::write(&schema, text).unwrap();
     eventually("the first one applies again", async || server.publish(order("c7", "late")).await.status == 202).await;
     while customer.next_order().await != "late" {}
-}
-
-/// As Kubernetes replaces a ConfigMap: every file is a link through one link, which is swapped.
-#[tokio::test]
-async fn a_folder_that_is_swapped_by_a_link_is_seen() {
-    let scenario = Scenario::shop();
-    let (first, second) = (scenario.file("..1"), scenario.file("..2"));
-    fs::create_dir(&first).unwrap();
-    fs::create_dir(&second).unwrap();
-    fs::rename(scenario.path(), first.join("fanfare.toml")).unwrap();
-    fs::write(second.join("fanfare.toml"), format!("{}\n{RULE}", include_str!("shop.toml"))).unwrap();
-    symlink("..1", scenario.file("..data")).unwrap();
-    symlink("..data/fanfare.toml", scenario.path()).unwrap();
-    let server = TestServer::start(scenario).await;
-    server.publish(broadcast("error")).await.refused(422, "unmatched");
-    symlink("..2", server.scenario.file("..next")).unwrap();
-    fs::rename(server.scenario.file("..next"), server.scenario.file("..data")).unwrap();
-    fs::remove_dir_all(first).unwrap();
-    eventually("the swap is seen", async || server.publish(broadcast("error")).await.status == 202).await;
 }
 
 #[tokio::test]
@@ -240,4 +220,129 @@ async fn a_broker_that_no_server_could_start_with_is_refused() {
     let answer = server.reload().await;
     assert_eq!(answer.status, 422);
     assert!(answer.text.contains("neither `memory:` nor the URL of a Redis server"), "{}", answer.text);
+}
+
+/// A channel, a rule and a limit come, a rule goes, a policy and a schema change.
+fn edit_much(server: &TestServer) {
+    let text = fs::read_to_string(server.scenario.path()).unwrap().replace(REVOKE.0, REVOKE.1);
+    let text = text.replace("[[rules]]\nname = \"mention\"", "[[rules]]\nname = \"chat\"");
+    server.scenario.write(&format!(
+        "{text}\n{RULE}\n[limits.all]\nkey = \"{{type}}\"\nrate = \"1/s\"\n[channels.y]\npattern = \"y\"\nsubscribe = \"operators\"",
+    ));
+}
+
+#[tokio::test]
+async fn a_reload_tells_what_changed_by_name() {
+    let server = TestServer::start(Scenario::shop()).await;
+    assert_eq!(server.reload().await.ok()["diff"], json!({}), "nothing came before what it started with");
+    let schema = server.scenario.file("schemas/order.updated.json");
+    let text = fs::read_to_string(&schema).unwrap();
+    let script = server.scenario.file("plugins/muted_threads.rhai");
+    fs::write(&script, fs::read_to_string(&script).unwrap() + "// more\n").unwrap();
+    fs::write(&schema, text.replacen("\"type\": \"object\",", "\"type\": \"object\", \"minProperties\": 1,", 1))
+        .unwrap();
+    edit_much(&server);
+    let expected = json!({
+        "rules": { "added": ["chat", "ops"], "removed": ["mention"], "changed": [] },
+        "channels": { "added": ["y"], "removed": [], "changed": [] },
+        "policies": { "added": [], "removed": [], "changed": ["team-members"] },
+        "types": { "added": [], "removed": [], "changed": ["order.updated"] },
+        "plugins": { "added": [], "removed": [], "changed": ["muted-threads"] },
+        "limits": { "added": ["all"], "removed": [], "changed": [] },
+    });
+    // Read ahead of the watcher, which may take the edit file by file.
+    let before = server.reload_with("dry_run=1", None).await.ok();
+    assert!(before["result"] == "applicable" || before["result"] == "unchanged", "{before}");
+    if before["result"] == "applicable" {
+        assert_eq!(before["diff"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_does_all_but_the_swap() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut member = server.subscribe("team.t2").await;
+    let mut both = server.listen(&["user.c7", "ops.all"]).greeted().await;
+    let before = server.admin_get("/v1/admin/config").await.ok();
+    server.scenario.edit(REVOKE.0, REVOKE.1);
+    let tried = server.reload_with("dry_run=1", None).await;
+    assert_eq!(tried.header("etag"), format!("\"{}\"", before["revision"].as_str().unwrap()));
+    let tried = tried.ok();
+    assert_eq!((&tried["result"], &tried["revision"]), (&json!("applicable"), &before["revision"]), "{tried}");
+    assert_eq!((&tried["endedStreams"], &tried["recheckedStreams"]), (&json!(1), &json!(1)), "{tried}");
+    assert_eq!(tried["diff"], json!({ "policies": { "added": [], "removed": [], "changed": ["team-members"] } }));
+    let taken = server.reload().await.ok();
+    assert_eq!(taken["revision"], tried["tried"]);
+    for member_of in ["diff", "endedStreams", "recheckedStreams", "narrowedStreams"] {
+        assert_eq!(taken[member_of], tried[member_of], "{member_of}");
+    }
+    member.next_event("bye").await;
+    server.publish(order("c7", 1)).await.accepted();
+    assert_eq!(both.next_order().await, "1");
+
+    // A broken edit is refused, and leaves no trace.
+    let loads = server.metric("fanfare_config_reloads_total{result=\"failure\"}").await;
+    let text = fs::read_to_string(server.scenario.path()).unwrap();
+    fs::write(server.scenario.path(), format!("{text}\n[broken")).unwrap();
+    let refused = server.reload_with("dry_run=1", None).await;
+    fs::write(server.scenario.path(), &text).unwrap();
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.json()["result"], "failed");
+    assert!(refused.text.contains("fanfare.toml:"), "{}", refused.text);
+    assert_eq!(server.reload_with("dry_run=1", None).await.ok()["result"], "unchanged");
+    assert_eq!(server.admin_get("/v1/admin/config").await.ok()["failure"], json!(null));
+    assert_eq!(server.metric("fanfare_config_reloads_total{result=\"failure\"}").await, loads);
+    server.reload_with("dry_run=maybe", None).await.refused(400, "bad_query");
+}
+
+/// Of two people who edit, the second is told that what was read is no longer in force.
+#[tokio::test]
+async fn a_reload_may_depend_on_the_revision_in_force() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let first = server.admin_get("/v1/admin/config").await.header("etag").to_owned();
+    server.reload_with("", Some(&first)).await.ok();
+    server.reload_with("", Some("*")).await.ok();
+    server.reload_with("", Some(&format!("\"0\", {first}"))).await.ok();
+    server.scenario.append(RULE);
+    server.apply().await;
+    for query in ["", "dry_run=1"] {
+        server.reload_with(query, Some(&first)).await.refused(412, "other_revision");
+    }
+    server.reload_with("", Some(&format!("W/{first}"))).await.refused(412, "other_revision");
+    server.reload_with("", Some("abc")).await.refused(400, "bad_header");
+}
+
+#[tokio::test]
+async fn a_stream_is_told_of_a_channel_that_is_gone_and_goes_on() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let mut both = server.listen(&["team.t2", "user.c7"]).greeted().await;
+    let mut plain = server.listen(&["team.t2", "user.c7"]).http_1_0().greeted().await;
+    let mut member = server.subscribe("team.t2").await;
+    let channel = "[channels.team]\npattern = \"team.{team}\"\nsubscribe = \"team-members\"\nevent = \"type\"\n";
+    let notable = "when = { type = \"order.updated\", \"data.total_cents\" = { gte = 100_000 } }\nto = [\"team.{data.seller_team_id}\"]";
+    let text = fs::read_to_string(server.scenario.path()).unwrap();
+    let narrower =
+        text.replace(channel, "").replace(notable, &notable.replace("team.{data.seller_team_id}", "ops.all"));
+    assert_eq!(narrower.matches("team.{").count(), 0);
+    server.scenario.write(&narrower);
+    let report = server.reload().await.ok();
+    assert_eq!((&report["endedStreams"], &report["narrowedStreams"]), (&json!(1), &json!(2)), "{report}");
+    assert_eq!(member.next_event("bye").await.json()["code"], "revoked");
+    for stream in [&mut both, &mut plain] {
+        let gone = stream.next_event("gone").await.json();
+        assert_eq!(gone, json!({ "channel": "team.t2", "code": "removed" }));
+    }
+    // Declared again, it is a new channel, for new streams.
+    server.scenario.write(&text);
+    assert_eq!(server.reload().await.ok()["narrowedStreams"], 0);
+    let notable = with(order("c7", "2"), "data.total_cents", 200_000);
+    server.publish(notable).await.accepted();
+    server.publish(order("c7", "3")).await.accepted();
+    for stream in [&mut both, &mut plain] {
+        for number in ["2", "3"] {
+            let next = stream.next_notification().await;
+            assert_eq!((&next["channel"], &next["data"]["order_id"]), (&json!("user.c7"), &json!(number)));
+        }
+    }
+    server.listen(&["team.t2"]).greeted().await;
 }

@@ -46,7 +46,7 @@ pub(super) struct Parts {
 }
 
 /// Folders that are not known, so that no file in them is called missing.
-const NOWHERE: Paths = Paths { schemas: None, plugins: None };
+const NOWHERE: Paths = Paths { schemas: None, plugins: None, generations: None };
 
 const UNMATCHED: [(&str, Unmatched); 3] =
     [("reject", Unmatched::Reject), ("drop", Unmatched::Drop), ("dead-letter", Unmatched::DeadLetter)];
@@ -130,7 +130,11 @@ impl Parts {
         let resolve = |path: Option<PathBuf>| path.map(|path| folder.join(path));
         Config {
             unmatched: self.unmatched.unwrap_or(At::new(Unmatched::Reject, main_start)),
-            paths: Paths { schemas: resolve(paths.schemas), plugins: resolve(paths.plugins) },
+            paths: Paths {
+                schemas: resolve(paths.schemas),
+                plugins: resolve(paths.plugins),
+                generations: resolve(paths.generations),
+            },
             server: self.server,
             broker: self.broker,
             issuers: self.issuers,

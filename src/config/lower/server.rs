@@ -18,7 +18,8 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) fn paths(table: &mut Table<'_>) -> Paths {
     let mut paths = Paths::default();
     let folder = |item: Item<'_>| item.text().map(|text| text.value.into());
-    for (key, path) in [("schemas", &mut paths.schemas), ("plugins", &mut paths.plugins)] {
+    let Paths { schemas, plugins, generations } = &mut paths;
+    for (key, path) in [("schemas", schemas), ("plugins", plugins), ("generations", generations)] {
         if let Some(item) = table.optional(key) {
             *path = folder(item);
         }

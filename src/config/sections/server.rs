@@ -16,6 +16,8 @@ pub struct Paths {
     pub schemas: Option<PathBuf>,
     /// Where `script = "..."` is looked up. Default `plugins`.
     pub plugins: Option<PathBuf>,
+    /// Where accepted revisions are kept; none when they are not.
+    pub generations: Option<PathBuf>,
 }
 
 /// `[server]`: restart only.

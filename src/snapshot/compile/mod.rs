@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use self::channels::Patterns;
 use super::evaluate::DEAD_LETTER;
-use super::{Revision, Snapshot};
+use super::{Contents, Revision, Snapshot};
 use crate::auth::{Authenticator, Policies};
 use crate::config::{
     At, Config, Diagnostic, Diagnostics, Hash, Inputs, Loaded, Named, Severity, Span, Unmatched, read_confined,
@@ -88,6 +88,8 @@ struct Cx {
     doubtful: HashSet<Kind>,
     /// What was said of a place, so that a fault which several types show is told once.
     told: HashSet<(Span, String)>,
+    /// What the files beside the configuration say.
+    contents: Contents,
 }
 
 /// What a name may be the name of.
@@ -119,7 +121,8 @@ impl Cx {
         // What could not be read may refer to anything.
         let doubtful = if diagnostics.has_errors() { Kind::ALL.into() } else { HashSet::new() };
         let hasher = Sha256::new_with_prefix(hash);
-        Self { diagnostics, inputs, hasher, used: HashSet::new(), doubtful, told: HashSet::new() }
+        let (used, told, contents) = (HashSet::new(), HashSet::new(), Contents::default());
+        Self { diagnostics, inputs, hasher, used, doubtful, told, contents }
     }
 
     /// The snapshot of a configuration without a fault. Each part is compiled from what is left of the others, so
@@ -148,6 +151,7 @@ impl Cx {
             revision,
             config,
             sources: self.diagnostics.sources.clone(),
+            contents: std::mem::take(&mut self.contents),
             authenticator,
             policies,
             channels,
@@ -205,6 +209,7 @@ impl Cx {
             Some((name.clone(), (file.clone(), self.read(folder, file)?)))
         };
         let texts: BTreeMap<_, _> = config.types.iter().filter_map(read).collect();
+        self.contents.schemas = texts.iter().map(|(name, (_, text))| (name.clone(), hash(text))).collect();
         SchemaRegistry::compile(&texts, &mut self.diagnostics)
     }
 
@@ -213,6 +218,7 @@ impl Cx {
             Some((name.clone(), self.read(config.paths.plugins.as_ref()?, &plugin.script)?))
         };
         let scripts: BTreeMap<_, _> = config.plugins.iter().filter_map(read).collect();
+        self.contents.scripts = scripts.iter().map(|(name, text)| (name.clone(), hash(text))).collect();
         PluginSet::compile(&config.plugins, &scripts, &mut self.diagnostics)
     }
 
@@ -258,4 +264,8 @@ impl Cx {
     fn warn(&mut self, span: Span, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic::warning(span, message));
     }
+}
+
+fn hash(text: &str) -> Hash {
+    Sha256::digest(text).into()
 }

@@ -93,6 +93,13 @@ impl TestServer {
         self.send(self.client.post(format!("http://{}/v1/admin/reload", self.admin))).await
     }
 
+    /// Asks what a reload would do, if one of the revisions that `if_match` names is in force.
+    pub(crate) async fn reload_with(&self, query: &str, if_match: Option<&str>) -> Answer {
+        let request = self.client.post(format!("http://{}/v1/admin/reload?{query}", self.admin));
+        let request = if_match.into_iter().fold(request, |request, tags| request.header("if-match", tags));
+        self.send(request).await
+    }
+
     /// The revision in force, as operators see it.
     pub(crate) async fn admin_get(&self, path: &str) -> Answer {
         self.send(self.client.get(format!("http://{}{path}", self.admin))).await

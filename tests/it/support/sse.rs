@@ -27,7 +27,7 @@ impl Event {
 
     /// Whether it is one that the server says of itself.
     pub(crate) fn is_system(&self) -> bool {
-        matches!(self.name.as_deref(), Some("hello" | "gap" | "reset" | "lag" | "bye"))
+        matches!(self.name.as_deref(), Some("hello" | "gap" | "reset" | "lag" | "gone" | "bye"))
     }
 }
 

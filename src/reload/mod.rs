@@ -1,5 +1,11 @@
 //! Hot reload: load, compile, swap, settle. One at a time, whatever asked for it, and all or nothing.
 
+mod generations;
+mod report;
+
+pub use generations::{Generation, Generations, Label};
+pub use report::{Declined, Order, ReloadResult, Report, Trigger};
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,76 +16,8 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Broker, Config, Diagnostics, Inputs, Server, Watcher};
-use crate::pipeline::Pipeline;
-use crate::snapshot::{Compiled, Depth, Revision, compile};
-
-/// What came of a reload.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// What it led to.
-    pub result: ReloadResult,
-    /// The revision in force now.
-    pub revision: Revision,
-    /// When it was taken.
-    pub loaded_at: Timestamp,
-    /// Why it was: whoever asks after an edit may find that the edit was seen before.
-    pub loaded_by: Trigger,
-    /// Errors and warnings, rendered.
-    pub diagnostics: String,
-    /// Restart-only sections that are not what the server was started with, and do not apply yet.
-    pub needs_restart: Vec<&'static str>,
-    /// Streams that ended when it was taken, because their grant was gone.
-    pub ended_streams: usize,
-}
-
-/// Why files were loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    /// The server started.
-    Start,
-    /// They changed.
-    Change,
-    /// SIGHUP.
-    Signal,
-    /// The admin listener was asked.
-    Request,
-}
-
-impl Trigger {
-    /// The name used in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Change => "change",
-            Self::Signal => "signal",
-            Self::Request => "request",
-        }
-    }
-}
-
-/// What a reload led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReloadResult {
-    /// A new revision is in force, or the same one with other secrets.
-    Applied,
-    /// The files are those of the revision in force.
-    Unchanged,
-    /// The files have errors; the revision in force stays.
-    Failed,
-}
-
-impl ReloadResult {
-    /// The name used in metrics, logs and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Unchanged => "unchanged",
-            Self::Failed => "failed",
-        }
-    }
-}
+use crate::pipeline::{Affected, Pipeline};
+use crate::snapshot::{Compiled, Depth, Diff, Snapshot, compile};
 
 /// Asks for a reload and waits for what comes of it.
 #[derive(Debug, Clone)]
@@ -88,16 +26,19 @@ pub struct ReloadHandle(mpsc::Sender<Request>);
 /// Someone who waits for the report of a reload.
 #[derive(Debug)]
 struct Request {
-    trigger: Trigger,
-    asker: oneshot::Sender<Report>,
+    order: Order,
+    asker: oneshot::Sender<Result<Report, Declined>>,
 }
 
 impl ReloadHandle {
-    /// Reloads now; none when the server is shutting down.
-    pub async fn reload(&self, trigger: Trigger) -> Option<Report> {
+    /// Reloads now.
+    ///
+    /// # Errors
+    /// [`Declined`].
+    pub async fn reload(&self, order: Order) -> Result<Report, Declined> {
         let (asker, report) = oneshot::channel();
-        self.0.send(Request { trigger, asker }).await.ok()?;
-        report.await.ok()
+        self.0.send(Request { order, asker }).await.map_err(|_| Declined::Stopping)?;
+        report.await.map_err(|_| Declined::Stopping)?
     }
 }
 
@@ -118,7 +59,9 @@ pub struct Reloader {
 #[derive(Debug)]
 struct Taken {
     by: Trigger,
-    ended_streams: usize,
+    /// What was other in it than in the one before.
+    diff: Diff,
+    streams: Affected,
 }
 
 /// The sections that the server was started with, which hold until it ends, whatever the files say by now.
@@ -146,12 +89,13 @@ impl Reloader {
         // No event tells of an edit between the load and this watch.
         watcher.hint();
         let started = Started::with(&pipeline.live.load().config);
-        let taken = Taken { by: Trigger::Start, ended_streams: 0 };
+        let taken = Taken { by: Trigger::Start, diff: Diff::default(), streams: Affected::default() };
         (Self { path, pipeline, watcher, seen: inputs, started, taken, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        self.keep_generation().await;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -162,7 +106,7 @@ impl Reloader {
                     }
                 }
                 Some(request) = self.requests.recv() => {
-                    let report = self.reload(request.trigger).await;
+                    let report = self.carry_out(request.order).await;
                     // Whoever asked may have gone; the reload happened all the same.
                     let _ = request.asker.send(report);
                 }
@@ -170,28 +114,82 @@ impl Reloader {
         }
     }
 
+    async fn carry_out(&mut self, order: Order) -> Result<Report, Declined> {
+        let revision = self.pipeline.live.revision();
+        if order.expected.is_some_and(|expected| !expected.contains(&revision.to_string())) {
+            return Err(Declined::OtherRevision(revision));
+        }
+        Ok(if order.dry_run { self.try_out().await } else { self.reload(order.trigger).await })
+    }
+
     async fn reload(&mut self, trigger: Trigger) -> Report {
         let report = match self.load().await {
             Ok(compiled) => self.take(compiled, trigger),
-            Err(panic) => self.keep(format!("error: the configuration could not be compiled: {panic}\n")),
+            Err(panic) => self.keep(not_compiled(&panic)),
         };
         match report.result {
             ReloadResult::Failed => self.pipeline.metrics.config_refused(),
-            ReloadResult::Applied | ReloadResult::Unchanged => {
-                self.pipeline.metrics.config_loaded(report.revision.as_bytes(), Timestamp::now());
-            }
+            _ => self.pipeline.metrics.config_loaded(report.revision.as_bytes(), Timestamp::now()),
         }
         log(&report);
+        if report.result == ReloadResult::Applied {
+            self.keep_generation().await;
+        }
         report
+    }
+
+    /// Keeps the revision in force on disk, if the configuration says where. What is kept is a convenience: when it
+    /// cannot be, the server goes on.
+    async fn keep_generation(&self) {
+        let snapshot = self.pipeline.live.load();
+        let Some(folder) = snapshot.config.paths.generations.clone() else { return };
+        let label = Label {
+            revision: snapshot.revision.to_string(),
+            taken_at: self.pipeline.live.status().loaded_at,
+            trigger: self.taken.by.as_str(),
+            changes: self.taken.diff.to_string(),
+        };
+        let (files, inputs) = (snapshot.files(), self.seen.clone());
+        let generations = Generations::within(folder.clone());
+        let keep = move || generations.keep(label, &files, |file| inputs.hash_of(file));
+        let kept = tokio::task::spawn_blocking(keep).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        if let Err(error) = kept {
+            let folder = folder.display();
+            tracing::warn!(%error, "revision {} is not kept in {folder}: {error}", snapshot.revision);
+        }
+    }
+
+    /// Does all that a reload does but for the swap. It leaves no trace: what it has seen is not noted either, as the
+    /// watcher would take no more notice of it.
+    async fn try_out(&self) -> Report {
+        // Waits out half a write, as a reload does.
+        self.settled().await;
+        let failed = |failure| Report { diagnostics: failure, ..self.report(ReloadResult::Failed, "") };
+        let compiled = match self.compile().await {
+            Ok(compiled) => compiled,
+            Err(panic) => return failed(not_compiled(&panic)),
+        };
+        let snapshot = match self.acceptable(compiled.snapshot, &compiled.diagnostics) {
+            Ok(snapshot) => snapshot,
+            Err(failure) => return failed(failure),
+        };
+        let current = self.pipeline.live.load();
+        let result = if is_same(&snapshot, &current) { ReloadResult::Unchanged } else { ReloadResult::Applicable };
+        let diff = Diff::between(&current, &snapshot);
+        Report {
+            tried: Some(snapshot.revision),
+            needs_restart: self.started.differing(&snapshot.config),
+            streams: self.pipeline.foresee(&current, &snapshot),
+            diff,
+            ..self.report(result, &rendered(&compiled.diagnostics))
+        }
     }
 
     /// Loads and compiles. Inputs are noted as they were before they were read, so what changes meanwhile is seen by
     /// the next comparison.
     async fn load(&mut self) -> Result<Compiled, JoinError> {
         self.seen = self.settled().await;
-        let path = self.path.clone();
-        // Compiling thousands of rules and scripts must not hold up the workers.
-        let compiled = tokio::task::spawn_blocking(move || load_and_compile(&path)).await?;
+        let compiled = self.compile().await?;
         if compiled.snapshot.is_some() {
             self.seen.clone_from(&compiled.inputs);
         } else {
@@ -202,45 +200,75 @@ impl Reloader {
         Ok(compiled)
     }
 
+    async fn compile(&self) -> Result<Compiled, JoinError> {
+        let path = self.path.clone();
+        // Compiling thousands of rules and scripts must not hold up the workers.
+        tokio::task::spawn_blocking(move || load_and_compile(&path)).await
+    }
+
     async fn settled(&self) -> Inputs {
         Inputs::settled(self.seen.paths().cloned().collect()).await
     }
 
+    /// The snapshot, or why this server does not take it.
+    fn acceptable(&self, snapshot: Option<Snapshot>, diagnostics: &Diagnostics) -> Result<Snapshot, String> {
+        let snapshot = snapshot.ok_or_else(|| diagnostics.to_string())?;
+        match self.started.admin_opened_by(&snapshot.config) {
+            None => Ok(snapshot),
+            Some(at) => Err(format!("error: without `server.admin_policy` anyone could administer at {at}\n")),
+        }
+    }
+
     fn take(&mut self, compiled: Compiled, trigger: Trigger) -> Report {
         let live = &self.pipeline.live;
-        let diagnostics = compiled.diagnostics;
-        let Some(snapshot) = compiled.snapshot else { return self.keep(diagnostics.to_string()) };
-        if let Some(address) = self.started.admin_opened_by(&snapshot.config) {
-            return self.keep(format!("error: without `server.admin_policy` anyone could administer at {address}\n"));
-        }
+        let snapshot = match self.acceptable(compiled.snapshot, &compiled.diagnostics) {
+            Ok(snapshot) => snapshot,
+            Err(failure) => return self.keep(failure),
+        };
+        let diagnostics = rendered(&compiled.diagnostics);
         let current = live.load();
-        // Secrets and keys are each node's own and not part of the revision, but they apply.
-        if snapshot.revision == current.revision && snapshot.config == current.config {
+        if is_same(&snapshot, &current) {
             live.clear_failure();
             return self.report(ReloadResult::Unchanged, &diagnostics);
         }
+        let diff = Diff::between(&current, &snapshot);
         live.swap(snapshot, Timestamp::now());
-        self.taken = Taken { by: trigger, ended_streams: self.pipeline.settle() };
+        self.taken = Taken { by: trigger, diff, streams: self.pipeline.settle(&current) };
         self.report(ReloadResult::Applied, &diagnostics)
     }
 
     fn keep(&self, failure: String) -> Report {
         self.pipeline.live.keep(failure.clone());
-        Report { diagnostics: failure, ..self.report(ReloadResult::Failed, &Diagnostics::default()) }
+        self.report(ReloadResult::Failed, &failure)
     }
 
-    fn report(&self, result: ReloadResult, diagnostics: &Diagnostics) -> Report {
+    fn report(&self, result: ReloadResult, diagnostics: &str) -> Report {
         let snapshot = self.pipeline.live.load();
         Report {
             result,
             revision: snapshot.revision,
+            tried: None,
             loaded_at: self.pipeline.live.status().loaded_at,
             loaded_by: self.taken.by,
-            diagnostics: if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() },
+            diagnostics: diagnostics.to_owned(),
             needs_restart: self.started.differing(&snapshot.config),
-            ended_streams: self.taken.ended_streams,
+            diff: self.taken.diff.clone(),
+            streams: self.taken.streams,
         }
     }
+}
+
+/// Secrets and keys are each node's own and not part of the revision, but they apply.
+fn is_same(one: &Snapshot, other: &Snapshot) -> bool {
+    one.revision == other.revision && one.config == other.config
+}
+
+fn rendered(diagnostics: &Diagnostics) -> String {
+    if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() }
+}
+
+fn not_compiled(panic: &JoinError) -> String {
+    format!("error: the configuration could not be compiled: {panic}\n")
 }
 
 impl Started {
@@ -264,12 +292,16 @@ impl Started {
 }
 
 fn log(report: &Report) {
-    let revision = report.revision;
+    let Report { revision, diff, streams, .. } = report;
     match report.result {
         ReloadResult::Applied => {
-            tracing::info!(%revision, streams.ended = report.ended_streams, "configuration {revision} is in force");
+            let by = report.loaded_by.as_str();
+            tracing::info!(
+                %revision, by, changes = %diff, streams.ended, streams.narrowed, streams.rechecked,
+                "configuration {revision} is in force: {diff}",
+            );
         }
-        ReloadResult::Unchanged => tracing::debug!(%revision, "configuration is unchanged"),
+        ReloadResult::Unchanged | ReloadResult::Applicable => tracing::debug!(%revision, "configuration is unchanged"),
         ReloadResult::Failed => {
             tracing::error!(%revision, "configuration was refused, {revision} stays in force\n{}", report.diagnostics);
         }

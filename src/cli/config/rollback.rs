@@ -1,0 +1,103 @@
+//! `fanfare config rollback`: puts the files of a kept revision back in place.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
+
+use super::side::Side;
+use crate::cli::print;
+use crate::reload::{Generation, Generations, Label};
+use crate::snapshot::Diff;
+
+/// Checks that the generation is what it was and compiles with the secrets of today, keeps what is there now, and only
+/// then touches a file. Schemas and scripts come first and the main file last, so that what a server sees in between is
+/// most likely refused.
+pub(super) fn rollback(generations: &Generations, to: &Generation, main: &Path) -> anyhow::Result<ExitCode> {
+    let after = Side::kept(to, main)?;
+    let snapshot = after.snapshot.as_ref().map_err(|faults| {
+        anyhow!("revision {} is not one that a server would take now; nothing was changed\n{faults}", to.revision)
+    })?;
+    if snapshot.revision.to_string() != to.revision {
+        bail!("what is kept of revision {} is now {}; nothing was changed", to.revision, snapshot.revision);
+    }
+    let before = Side::present(main);
+    let folder = main.parent().unwrap_or(Path::new(""));
+    let changes =
+        before.snapshot.as_ref().map_or_else(|_| String::new(), |old| Diff::between(old, snapshot).to_lines());
+    keep_present(generations, &before, main).context("what is there now cannot be kept; nothing was changed")?;
+    let mut written = Vec::new();
+    for file in to.files.iter().rev() {
+        if put(&folder.join(file), &to.content(file)?, main).with_context(|| file.display().to_string())? {
+            written.push(file);
+        }
+    }
+    let mut text = changes;
+    for file in written {
+        writeln!(text, "wrote {}", folder.join(file).display())?;
+    }
+    // Only now is it known what the main file that was put back includes.
+    for file in left_over(&Side::present(main), to) {
+        fs::remove_file(folder.join(&file)).with_context(|| file.display().to_string())?;
+        writeln!(text, "removed {}, which that revision did not include", folder.join(&file).display())?;
+    }
+    match Side::present(main).snapshot {
+        Ok(now) if now.revision == snapshot.revision => {}
+        Ok(now) => bail!("{text}the files are revision {} now: somebody else has written them", now.revision),
+        Err(faults) => bail!("{text}the files have errors now\n{faults}"),
+    }
+    writeln!(text, "{} is revision {} again", main.display(), to.revision)?;
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps what is there now, so that a rollback can be undone: also what has errors, under the start of its hash.
+fn keep_present(generations: &Generations, before: &Side, main: &Path) -> anyhow::Result<()> {
+    let folder = main.parent().unwrap_or(Path::new(""));
+    let (revision, files) = match &before.snapshot {
+        Ok(snapshot) => (snapshot.revision.to_string(), snapshot.files()),
+        Err(_) => {
+            let others = before.files.keys().map(|path| folder.join(path)).filter(|path| path != main);
+            let files: Vec<PathBuf> = std::iter::once(main.to_path_buf()).chain(others).collect();
+            let files: Vec<PathBuf> = files.into_iter().filter(|path| path.is_file()).collect();
+            (format!("broken-{}", Timestamp::now().as_second()), files)
+        }
+    };
+    if files.first().is_none_or(|first| first != main) {
+        return Ok(()); // Without a main file there is nothing to keep.
+    }
+    let changes = "before a rollback".to_owned();
+    let label = Label { revision, taken_at: Timestamp::now(), trigger: "rollback", changes };
+    generations.keep(label, &files, |_| None)?;
+    Ok(())
+}
+
+/// Files of the configuration itself that the generation does not have: they are included all the same. Schemas and
+/// scripts that nothing names do no harm.
+fn left_over(now: &Side, to: &Generation) -> Vec<PathBuf> {
+    let is_toml = |path: &&PathBuf| path.extension().is_some_and(|it| it == "toml");
+    now.files.keys().filter(is_toml).filter(|path| !to.files.contains(path)).cloned().collect()
+}
+
+/// Replaces a file in one step, unless it has that content. Where it is a link, what it leads to is replaced. A server
+/// that could read the file, or the main file beside a new one, can still.
+fn put(path: &Path, content: &[u8], main: &Path) -> anyhow::Result<bool> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(false);
+    }
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(content)?;
+    if let Ok(known) = fs::metadata(&path).or_else(|_| fs::metadata(main)) {
+        new.as_file().set_permissions(known.permissions())?;
+    }
+    new.as_file().sync_all()?;
+    new.persist(&path)?;
+    Ok(true)
+}

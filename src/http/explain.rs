@@ -1,0 +1,166 @@
+//! Why a notification goes where it goes, for operators: one that is tried out, and what was decided of late.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Context;
+use super::error::Problem;
+use crate::limits::Remaining;
+use crate::notification::{ChannelName, Draft, Notification};
+use crate::pipeline::{Listeners, PublishError, Receives, Traced};
+use crate::snapshot::{self, Snapshot};
+
+/// What explanations are asked about besides the notification.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    /// When it is accepted, such as `2026-03-29T23:10:00Z`; now when absent.
+    at: Option<String>,
+    /// A principal such as `app:u42`: whether they would receive it.
+    user: Option<String>,
+    /// The principal who publishes it: how its limit stands.
+    producer: Option<String>,
+}
+
+impl Asked {
+    fn at(&self) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = &self.at else { return Ok(None) };
+        let at = text.parse().map_err(|_| {
+            let detail = format!("`at` is not a time such as 2026-03-29T23:10:00Z: {text}");
+            Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+        })?;
+        Ok(Some(at))
+    }
+}
+
+/// `POST /v1/admin/explain`: what would become of a notification, and why. Nothing is sent or counted.
+pub(super) async fn explain(
+    State(context): State<Context>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let Query(asked) = asked.map_err(|rejection| bad_query(&rejection))?;
+    let body = super::body::read(&context, &headers, body, &["application/json"]).await?;
+    let snapshot = context.pipeline.live.load();
+    let now = asked.at()?.unwrap_or_else(Timestamp::now);
+    let draft = Draft::parse(&body).map_err(PublishError::Malformed)?;
+    let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
+    let notification = Arc::new(Notification::accept(draft, now));
+    let mut told = explained(&context, &snapshot, &notification, now, &asked).await;
+    told["revision"] = snapshot.revision.to_string().into();
+    Ok(Json(told))
+}
+
+async fn explained(
+    context: &Context,
+    snapshot: &Snapshot,
+    notification: &Arc<Notification>,
+    now: Timestamp,
+    asked: &Asked,
+) -> Value {
+    let explanation = snapshot::explain(snapshot, notification, now);
+    let (pipeline, decision) = (&context.pipeline, &explanation.decision);
+    let producer = asked.producer.as_deref().unwrap_or("anonymous");
+    let reach = pipeline.reach(snapshot, &notification.draft, producer, decision).await;
+    let mut told = explanation.to_json();
+    told["listeners"] = reach.channels.iter().map(listeners).collect();
+    told["limit"] = match reach.limit {
+        None => Value::Null,
+        Some(Ok(Remaining { limit, burst, remaining, .. })) => {
+            json!({"limit": limit.as_str(), "burst": burst, "remaining": remaining})
+        }
+        Some(Err(limited)) => json!({"remaining": 0, "retryAfter": limited.retry_after_seconds()}),
+    };
+    if let Some(user) = &asked.user {
+        let channels: Vec<_> = decision.deliveries.iter().map(|delivery| delivery.channel.clone()).collect();
+        told["user"] = receives(user, &pipeline.receives(user, &channels));
+    }
+    told
+}
+
+fn listeners(listeners: &Listeners) -> Value {
+    json!({"channel": listeners.channel.as_str(), "node": listeners.here, "elsewhere": listeners.elsewhere})
+}
+
+fn receives(user: &str, receives: &Receives) -> Value {
+    let names = |channels: &[ChannelName]| channels.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+    let (channels, streams, why) = match receives {
+        Receives::Yes(channels, streams) => (names(channels), *streams, None),
+        Receives::NoChannel => (Vec::new(), 0, Some("it goes to no channel".to_owned())),
+        Receives::NoStream => (Vec::new(), 0, Some("they have no stream on this node".to_owned())),
+        Receives::OtherChannels(heard) => {
+            let why = format!("their streams on this node listen to {} only", names(heard).join(", "));
+            (Vec::new(), 0, Some(why))
+        }
+    };
+    json!({"user": user, "receives": why.is_none(), "channels": channels, "streams": streams, "why": why})
+}
+
+/// Which of the decisions of late are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// How many at most; 100 when absent.
+    limit: Option<usize>,
+    /// Such as `dropped`.
+    outcome: Option<String>,
+    /// Of this type.
+    #[serde(rename = "type")]
+    type_name: Option<String>,
+    /// Only those whose notification was kept.
+    kept: Option<bool>,
+}
+
+/// `GET /v1/admin/decisions`: what was decided of late on this node, newest first.
+pub(super) async fn decisions(
+    State(context): State<Context>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(wanted) = wanted.map_err(|rejection| bad_query(&rejection))?;
+    let fits = |traced: &Traced| {
+        wanted.type_name.as_ref().is_none_or(|wanted| traced.type_name.as_str() == wanted)
+            && wanted.outcome.as_ref().is_none_or(|wanted| traced.reason().outcome().as_str() == wanted)
+            && wanted.kept.is_none_or(|kept| traced.notification.is_some() == kept)
+    };
+    let latest = context.pipeline.trace.latest(wanted.limit.unwrap_or(100), fits);
+    Ok(Json(json!({ "decisions": latest.iter().map(|traced| traced.to_json()).collect::<Vec<_>>() })))
+}
+
+/// `GET /v1/admin/decisions/{id}`: what became of a notification on this node. Where it was kept, also why, by the
+/// configuration in force now.
+pub(super) async fn decision(
+    State(context): State<Context>,
+    path: Result<Path<String>, PathRejection>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
+    let Path(id) = path.map_err(|rejection| bad(rejection.body_text()))?;
+    let id: Uuid = id.parse().map_err(|_| bad(format!("`{id}` is no id of a notification")))?;
+    let Query(asked) = asked.map_err(|rejection| bad_query(&rejection))?;
+    let Some(traced) = context.pipeline.trace.find(id) else {
+        let detail = format!("no decision about {id} is kept on this node");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
+    };
+    let mut told = traced.to_json();
+    if let Some(notification) = &traced.notification {
+        let snapshot = context.pipeline.live.load();
+        let at = asked.at()?.unwrap_or(traced.at);
+        told["explanation"] = explained(&context, &snapshot, notification, at, &asked).await;
+        told["explanation"]["revision"] = snapshot.revision.to_string().into();
+    }
+    Ok(Json(told))
+}
+
+fn bad_query(rejection: &QueryRejection) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
+}

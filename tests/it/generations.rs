@@ -1,0 +1,141 @@
+//! Accepted revisions are kept on disk, compared by name and by line, and put back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::{Scenario, TestServer, broadcast, eventually, fanfare, order};
+
+const RULE: &str = "[[rules]]\nname = \"ops\"\npriority = 100\nwhen = { type = \"ops.broadcast\" }\nto = [\"ops.all\"]";
+
+fn kept() -> Scenario {
+    let include = "include = [\"conf.d/*.toml\"]\nunmatched = \"reject\"";
+    Scenario::shop()
+        .replace("unmatched = \"reject\"", include)
+        .replace("[paths]\n", "[paths]\ngenerations = \"state/generations\"\n")
+}
+
+fn config(scenario: &Scenario, arguments: &[&str]) -> Output {
+    fanfare(&["config", "--config", scenario.path().to_str().unwrap()]).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn out(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(output: Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The revisions of `config log`, the newest first.
+fn log(scenario: &Scenario) -> Vec<String> {
+    let lines = out(config(scenario, &["log"]));
+    lines.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() { found.extend(files(&entry)) } else { found.push(entry) }
+    }
+    found
+}
+
+fn revision(report: &Value) -> String {
+    report["revision"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_the_server_took_is_listed_compared_and_put_back() {
+    let server = TestServer::start(kept()).await;
+    let scenario = &server.scenario;
+    eventually("the first revision is kept", async || log(scenario).len() == 1).await;
+    let first = log(scenario)[0].clone();
+
+    // A rule in a new file, another schema.
+    fs::create_dir(scenario.file("conf.d")).unwrap();
+    fs::write(scenario.file("conf.d/ops.toml"), RULE).unwrap();
+    let schema = scenario.file("schemas/order.updated.json");
+    let text = fs::read_to_string(&schema).unwrap();
+    fs::write(&schema, text.replacen("\"type\": \"object\",", "\"type\": \"object\",\n  \"minProperties\": 99,", 1))
+        .unwrap();
+    eventually("all is taken", async || {
+        server.publish(broadcast("error")).await.status == 202 && server.publish(order("c7", 1)).await.status == 422
+    })
+    .await;
+    let second = revision(&server.reload().await.ok());
+    eventually("it is kept", async || log(scenario)[0] == second).await;
+
+    // Nothing that a secret is read from is copied.
+    for file in files(&scenario.file("state/generations")) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(!name.contains("secret") && !name.contains("sha256"), "{}", file.display());
+    }
+
+    let diff = out(config(scenario, &["diff", &first]));
+    for part in [
+        "+ rules ops\n~ types order.updated\n",
+        "+++ files/conf.d/ops.toml",
+        "--- /dev/null",
+        "+  \"minProperties\": 99,",
+    ] {
+        assert!(diff.contains(part), "{part}: {diff}");
+    }
+    assert!(!diff.contains("issuers") && !diff.contains("keys"), "the same secrets: {diff}");
+    let back = out(config(scenario, &["diff", &second, &first[..8]]));
+    assert!(back.starts_with("- rules ops\n~ types order.updated\n"), "{back}");
+    assert_eq!(out(config(scenario, &["diff", &second])), "");
+
+    let done = out(config(scenario, &["rollback", &first]));
+    assert!(done.contains("- rules ops") && done.ends_with(&format!("is revision {first} again\n")), "{done}");
+    assert!(!scenario.file("conf.d/ops.toml").exists());
+    assert_eq!(fs::read_to_string(&schema).unwrap(), text);
+    eventually("the server takes it", async || revision(&server.admin_get("/v1/admin/config").await.ok()) == first)
+        .await;
+    server.publish(order("c7", 2)).await.accepted();
+    eventually("it is kept again", async || log(scenario)[0] == first).await;
+    out(config(scenario, &["rollback", &second]));
+    eventually("and forth", async || revision(&server.admin_get("/v1/admin/config").await.ok()) == second).await;
+    assert!(scenario.file("conf.d/ops.toml").exists());
+}
+
+#[tokio::test]
+async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
+    let server = TestServer::start(kept()).await;
+    let scenario = &server.scenario;
+    eventually("the first revision is kept", async || log(scenario).len() == 1).await;
+    let first = log(scenario)[0].clone();
+    let good = fs::read_to_string(scenario.path()).unwrap();
+    scenario.write("[broken");
+    assert!(refused(config(scenario, &["log"])).contains("--generations"));
+    let folder = scenario.file("state/generations");
+    let at = ["--generations", folder.to_str().unwrap()];
+    let diff = out(config(scenario, &[&at[..], &["diff", &first]].concat()));
+    assert!(diff.contains("+[broken"), "{diff}");
+    out(config(scenario, &[&at[..], &["rollback", &first]].concat()));
+    assert_eq!(fs::read_to_string(scenario.path()).unwrap(), good);
+    assert!(log(scenario)[0].starts_with("broken-"), "{:?}", log(scenario));
+
+    let error = refused(config(scenario, &["rollback", "broken-"]));
+    assert!(error.contains("nothing was changed") && error.contains("fanfare.toml"), "{error}");
+    assert!(refused(config(scenario, &["rollback", "0000"])).contains("config log"));
+    assert_eq!(fs::read_to_string(scenario.path()).unwrap(), good);
+
+    // What was kept and altered since is not put back, nor what needs a key that is gone.
+    let copy = files(&folder).into_iter().find(|file| file.ends_with("files/plugins/muted_threads.rhai")).unwrap();
+    let script = fs::read_to_string(&copy).unwrap();
+    fs::write(&copy, format!("{script}// altered")).unwrap();
+    if log(scenario).iter().filter(|kept| **kept == first).count() == 1 {
+        assert!(refused(config(scenario, &["rollback", &first])).contains("nothing was changed"));
+    }
+    fs::write(&copy, script).unwrap();
+    fs::remove_file(scenario.file("app.secret")).unwrap();
+    let error = refused(config(scenario, &["rollback", &first]));
+    assert!(error.contains("app.secret") && error.contains("nothing was changed"), "{error}");
+}
