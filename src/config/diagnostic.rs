@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{At, Colour, Sources, Span, render};
+use super::{At, Code, Colour, Sources, Span, render};
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How grave it is.
     pub severity: Severity,
+    /// What kind of finding it is.
+    pub code: Code,
     /// What is wrong: lower case, names the offender.
     pub message: String,
     /// Where it stands; none for a file that could not be read.
@@ -37,9 +39,10 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at `span`.
     #[must_use]
-    pub fn error(span: Span, message: impl Into<String>) -> Self {
+    pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            code,
             message: message.into(),
             span: Some(span),
             label: None,
@@ -51,20 +54,20 @@ impl Diagnostic {
 
     /// A warning at `span`.
     #[must_use]
-    pub fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(span, message) }
+    pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, span, message) }
     }
 
     /// A note at `span`.
     #[must_use]
-    pub fn note_at(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, ..Self::error(span, message) }
+    pub fn note_at(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(code, span, message) }
     }
 
     /// An error that stands in no file.
     #[must_use]
-    pub fn nowhere(message: impl Into<String>) -> Self {
-        Self { span: None, ..Self::error(Span::default(), message) }
+    pub fn nowhere(code: Code, message: impl Into<String>) -> Self {
+        Self { span: None, ..Self::error(code, Span::default(), message) }
     }
 
     /// Adds words under the marked text.

@@ -5,6 +5,7 @@
 //! so that the rest of it can be checked as well.
 
 mod broker_url;
+mod code;
 mod confined;
 mod context;
 mod defaults;
@@ -27,6 +28,7 @@ mod tests;
 mod watch;
 
 pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
+pub use code::Code;
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inputs::{Hash, Inputs};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::condition::condition;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Expectation, Invariant, InvariantClaim, Test};
+use crate::config::{At, Code, Expectation, Invariant, InvariantClaim, Test};
 
 pub(super) fn test(table: &mut Table<'_>) -> Option<Test> {
     let name = table.required("name").and_then(Item::string);
@@ -29,7 +29,7 @@ fn instant(item: Item<'_>) -> Option<At<Timestamp>> {
     match text.parse() {
         Ok(instant) => Some(At::new(instant, item.span)),
         Err(_) => {
-            item.fault("is not a datetime with an offset, such as `2026-03-29T03:30:00+02:00`");
+            item.fault(Code::WrongForm, "is not a datetime with an offset, such as `2026-03-29T03:30:00+02:00`");
             None
         }
     }
@@ -42,7 +42,10 @@ fn expectation(item: Item<'_>) -> Option<Expectation> {
     let dropped = table.optional("dropped").and_then(Item::string);
     let refused = table.optional("refused").and_then(Item::string);
     if item.first_key().is_none() {
-        table.report("`expect` asks nothing: write `rules`, `channels`, `dropped` or `refused`".to_owned());
+        table.report(
+            Code::ExpectsNothing,
+            "`expect` asks nothing: write `rules`, `channels`, `dropped` or `refused`".to_owned(),
+        );
         return None;
     }
     Some(Expectation { rules, channels, dropped, refused })
@@ -65,7 +68,7 @@ fn claim(item: Item<'_>) -> Option<InvariantClaim> {
         _ => match item.boolean()?.value {
             true => Some(InvariantClaim::MustNotDrop),
             false => {
-                item.fault("can only be true; leave the invariant out otherwise");
+                item.fault(Code::OnlyTrue, "can only be true; leave the invariant out otherwise");
                 None
             }
         },

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::{Decision, Snapshot, evaluate};
 use super::Cx;
-use crate::config::{At, Expectation, Test};
+use crate::config::{At, Code, Expectation, Test};
 use crate::notification::{Draft, Notification, Violation};
 
 impl Cx {
@@ -30,7 +30,7 @@ impl Cx {
         };
         for (expected, got) in got.differences(&test.expect) {
             let message = format!("test `{}` failed: expected {}, got {got}", test.name.value, expected.value);
-            self.error(expected.span, message);
+            self.error(Code::TestFailed, expected.span, message);
         }
     }
 }
