@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod key;
 mod publish;
+mod schema;
 mod serve;
 mod subscribe;
 mod token;
@@ -33,8 +34,10 @@ pub struct Cli {
 enum Command {
     /// Run the server
     Serve(ConfigArgs),
-    /// Check a configuration and run its tests: exit status 0 without errors, 1 with
+    /// Check a configuration and run its tests: exit status 0 without errors, 1 with, 3 with denied warnings
     Check(check::CheckArgs),
+    /// Print the JSON Schema of a configuration, for editors: with the names of the one at hand if it has no error
+    Schema(ConfigArgs),
     /// Show what would become of a notification, rule by rule
     Explain(explain::ExplainArgs),
     /// Publish a notification
@@ -66,6 +69,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(args) => with_runtime(serve::serve(args)),
             Command::Check(args) => check::check(&args),
+            Command::Schema(args) => schema::schema(&args),
             Command::Explain(args) => explain::explain(&args),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),

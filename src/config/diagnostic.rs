@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{At, Code, Colour, Sources, Span, render};
+use serde_json::Value;
+
+use super::{At, Code, Colour, Sources, Span, machine, render};
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +172,24 @@ impl Diagnostics {
     #[must_use]
     pub fn render(&self, colour: Colour) -> String {
         render::report(self, colour)
+    }
+
+    /// The whole report for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        machine::json(self)
+    }
+
+    /// The whole report as commands to a GitHub workflow, which shows each finding beside its line.
+    #[must_use]
+    pub fn github(&self) -> String {
+        machine::github(self)
+    }
+
+    /// The whole report in SARIF 2.1.0, which code scanning takes.
+    #[must_use]
+    pub fn sarif(&self) -> Value {
+        machine::sarif(self)
     }
 }
 

@@ -16,8 +16,10 @@ pub(crate) mod fixtures;
 mod inputs;
 mod load;
 mod lower;
+mod machine;
 mod named;
 mod render;
+mod schema;
 mod secret;
 mod sections;
 mod sentinels;
@@ -35,6 +37,7 @@ pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load};
 pub use named::Named;
 pub use render::Colour;
+pub use schema::json_schema;
 pub use secret::Secret;
 pub use sections::{
     Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, Durability, EventName, Expectation,
@@ -42,7 +45,7 @@ pub use sections::{
     Rule, Scope, Server, Shed, Test, Then, Type, Verifier, Weekday, Window,
 };
 pub use sentinels::{Login, Sentinels, Transport};
-pub use source::{At, Source, Sources, Span};
+pub use source::{At, Position, Source, Sources, Span};
 pub use watch::Watcher;
 
 /// One configuration: the main file and everything it includes. Where there are errors it is what could be read of it,

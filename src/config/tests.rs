@@ -33,7 +33,7 @@ fn no_report_shows_a_literal_secret() {
 }
 
 /// Puts `text` into `folder` as the main file, with the key files that the reference names.
-fn reference_in(folder: &Path, text: &str) -> PathBuf {
+pub(super) fn reference_in(folder: &Path, text: &str) -> PathBuf {
     let secrets = folder.join("secrets");
     fs::create_dir_all(&secrets).unwrap();
     fs::write(secrets.join("partner.pem"), "-----BEGIN PUBLIC KEY-----").unwrap();
