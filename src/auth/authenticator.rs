@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::token::{Header, Token};
 use super::verifying_key::{self, VerifyingKey};
 use super::{AuthError, Credential, Digest, Principal, Proof, TokenCache, api_key};
-use crate::config::{self, Config, Diagnostic, Diagnostics};
+use crate::config::{self, Code, Config, Diagnostic, Diagnostics};
 use crate::notification::Name;
 
 /// What stands before the name of an API key in a principal's id, and so cannot be the name of an issuer.
@@ -49,12 +49,14 @@ impl Authenticator {
     fn add_issuer(&mut self, name: &Name, issuer: &config::Issuer, diagnostics: &mut Diagnostics) {
         let (iss, span) = (&issuer.issuer.value, issuer.issuer.span);
         if name.as_str() == KEY_PREFIX {
-            let error = Diagnostic::error(span, format!("issuer cannot be named `{KEY_PREFIX}`"));
+            let error = Diagnostic::error(Code::BadIssuer, span, format!("issuer cannot be named `{KEY_PREFIX}`"));
             diagnostics.push(error.help("its principals could be taken for API keys: rename it"));
         }
         if let Some(other) = self.issuers.get(iss) {
             let error = format!("issuers `{}` and `{name}` have the same `issuer`", other.name);
-            diagnostics.push(Diagnostic::error(span, error).label("a token's `iss` would not tell which one"));
+            diagnostics.push(
+                Diagnostic::error(Code::BadIssuer, span, error).label("a token's `iss` would not tell which one"),
+            );
             return;
         }
         let keys = verifying_key::compile(name, issuer, diagnostics);
@@ -67,7 +69,7 @@ impl Authenticator {
         let Some(digest) = Digest::from_hex(key.sha256.value.expose()) else {
             let error = format!("`sha256` of API key `{name}` is not 64 lower-case hex digits");
             let help = format!("`fanfare key {name}` makes a key and its `sha256`");
-            diagnostics.push(Diagnostic::error(key.sha256.span, error).help(help));
+            diagnostics.push(Diagnostic::error(Code::NoHash, key.sha256.span, error).help(help));
             return;
         };
         self.fingerprints.insert(key_fingerprint(name, &digest));

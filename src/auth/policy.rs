@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::grant::{ClaimGrant, Grant, Test};
 use super::{Action, Principal, Template};
-use crate::config::{self, At, ClaimTest, Config, Diagnostic, Diagnostics, Named};
+use crate::config::{self, At, ClaimTest, Code, Config, Diagnostic, Diagnostics, Named};
 use crate::notification::Name;
 
 /// Proof that a policy allowed something. Only [`Policy::authorize`] makes one.
@@ -138,14 +138,14 @@ impl Compiler<'_> {
         }
         if !declared.may_have(&name.value) {
             let error = format!("policy `{}` names the unknown {kind} `{}`", self.policy, name.value);
-            let error = Diagnostic::error(name.span, error);
+            let error = Diagnostic::error(Code::UnknownName, name.span, error);
             self.diagnostics.push(error.did_you_mean(&name.value, declared.keys().map(Name::as_str)));
         }
         None
     }
 
     fn error(&mut self, at: &At<String>, fault: &str) {
-        self.diagnostics.push(Diagnostic::error(at.span, format!("policy `{}`: {fault}", self.policy)));
+        self.diagnostics.push(Diagnostic::error(Code::BadGrant, at.span, format!("policy `{}`: {fault}", self.policy)));
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Digest;
-use crate::config::{self, At, Diagnostic, Diagnostics, Span, Verifier};
+use crate::config::{self, At, Code, Diagnostic, Diagnostics, Span, Verifier};
 use crate::notification::Name;
 
 /// Fewest bytes of a shared secret: as many as its hash has (RFC 7518, section 3.2).
@@ -48,7 +48,7 @@ pub(super) fn compile(name: &Name, issuer: &config::Issuer, diagnostics: &mut Di
     install_cryptography();
     let mut compiler = Compiler { name, issuer, diagnostics };
     if issuer.algorithms.is_empty() {
-        compiler.error(format!("issuer `{name}` allows no algorithm"));
+        compiler.error(Code::WrongAlgorithm, format!("issuer `{name}` allows no algorithm"));
         return Vec::new();
     }
     match &issuer.verifier.value {
@@ -68,7 +68,10 @@ impl Compiler<'_> {
     fn secret(&mut self, secret: &str) -> Vec<VerifyingKey> {
         self.refuse_algorithms("a shared secret", |algorithm| algorithm != Algorithm::HS256);
         if secret.len() < MIN_SECRET {
-            self.error(format!("secret of issuer `{}` is shorter than {MIN_SECRET} bytes", self.name));
+            self.error(
+                Code::WeakSecret,
+                format!("secret of issuer `{}` is shorter than {MIN_SECRET} bytes", self.name),
+            );
             return Vec::new();
         }
         vec![self.bind(None, Algorithm::HS256, DecodingKey::from_secret(secret.as_bytes()), secret.as_bytes())]
@@ -81,7 +84,7 @@ impl Compiler<'_> {
                 vec![key]
             }
             Err(reason) => {
-                self.error(format!("public key of issuer `{}` {reason}", self.name));
+                self.error(Code::BadKey, format!("public key of issuer `{}` {reason}", self.name));
                 Vec::new()
             }
         }
@@ -97,11 +100,14 @@ impl Compiler<'_> {
         let set = match serde_json::from_str::<KeySet>(text) {
             Ok(set) if set.keys.len() <= MAX_KEYS => set,
             Ok(_) => {
-                self.error(format!("key set of issuer `{}` has more than {MAX_KEYS} keys", self.name));
+                self.error(Code::BadKey, format!("key set of issuer `{}` has more than {MAX_KEYS} keys", self.name));
                 return Vec::new();
             }
             Err(error) => {
-                self.error(format!("key set of issuer `{}` is not a JSON Web Key Set: {error}", self.name));
+                self.error(
+                    Code::BadKey,
+                    format!("key set of issuer `{}` is not a JSON Web Key Set: {error}", self.name),
+                );
                 return Vec::new();
             }
         };
@@ -115,7 +121,7 @@ impl Compiler<'_> {
         }
         if keys.is_empty() {
             let error = format!("key set of issuer `{}` has no key for its algorithms", self.name);
-            let error = Diagnostic::error(self.span(), error);
+            let error = Diagnostic::error(Code::BadKey, self.span(), error);
             self.diagnostics.push(if passed_over.is_empty() { error } else { error.help(passed_over.join("; ")) });
         }
         self.refuse_duplicates(&keys);
@@ -148,7 +154,7 @@ impl Compiler<'_> {
     fn refuse_algorithms(&mut self, verifier: &str, refused: impl Fn(Algorithm) -> bool) {
         for &At { value, span } in self.issuer.algorithms.iter().filter(|pinned| refused(jws(pinned.value))) {
             let error = format!("issuer `{}` cannot verify {:?} with {verifier}", self.name, jws(value));
-            self.diagnostics.push(Diagnostic::error(span, error));
+            self.diagnostics.push(Diagnostic::error(Code::WrongAlgorithm, span, error));
         }
     }
 
@@ -158,13 +164,16 @@ impl Compiler<'_> {
             if let Some(kid) = &key.kid
                 && keys[..index].iter().any(same)
             {
-                self.error(format!("key set of issuer `{}` has several keys `{}`", self.name, kid.escape_debug()));
+                self.error(
+                    Code::BadKey,
+                    format!("key set of issuer `{}` has several keys `{}`", self.name, kid.escape_debug()),
+                );
             }
         }
     }
 
-    fn error(&mut self, message: String) {
-        self.diagnostics.push(Diagnostic::error(self.span(), message));
+    fn error(&mut self, code: Code, message: String) {
+        self.diagnostics.push(Diagnostic::error(code, self.span(), message));
     }
 
     fn span(&self) -> Span {

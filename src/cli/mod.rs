@@ -10,6 +10,7 @@ mod explain;
 mod key;
 mod publish;
 mod replay;
+mod schema;
 mod serve;
 mod subscribe;
 mod test;
@@ -64,6 +65,8 @@ enum Command {
     Test(test::TestArgs),
     /// List, compare and put back the revisions that the server took
     Config(config::HistoryArgs),
+    /// Print the JSON Schema of a configuration, for editors: with the names of the one at hand if it has no error
+    Schema(ConfigArgs),
     /// Show what would become of a notification, rule by rule
     Explain(explain::ExplainArgs),
     /// Publish a notification
@@ -97,6 +100,7 @@ impl Cli {
             Command::Check(args) => with_runtime(check::check(args)),
             Command::Test(args) => test::test(&args),
             Command::Config(args) => config::config(&args),
+            Command::Schema(args) => schema::schema(&args),
             Command::Explain(args) => explain::explain(&args),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::{At, Diagnostic, Source};
+use super::{At, Code, Diagnostic, Source};
 
 /// Largest file that is read; a schema or a script beyond it is a mistake.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -17,7 +17,9 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// # Errors
 /// A [`Diagnostic`] at the name: a bad name, a file that is missing, elsewhere, too large or not UTF-8.
 pub fn read_confined(folder: &Path, name: &At<String>) -> Result<Source, Diagnostic> {
-    let fault = |detail: String| Diagnostic::error(name.span, format!("`{}` {detail}", name.value.escape_debug()));
+    let fault = |detail: String| {
+        Diagnostic::error(Code::BadFile, name.span, format!("`{}` {detail}", name.value.escape_debug()))
+    };
     if !is_file_name(name) {
         return Err(fault("is not a file name".into()).help("A-Z a-z 0-9 . _ - without a leading dot, no folders"));
     }

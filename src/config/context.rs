@@ -4,7 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Diagnostic, Diagnostics, Inputs, Source, Span};
+use super::{Code, Diagnostic, Diagnostics, Inputs, Source, Span};
 
 /// A key that a table was asked for, and the table as messages name it.
 pub(super) type Asked = (&'static str, &'static str);
@@ -50,7 +50,9 @@ impl Context {
         let message = format!("{what} is declared twice");
         let first = *self.declared.borrow_mut().entry(what).or_insert(span);
         if first != span {
-            self.report(Diagnostic::error(span, message).label("again here").also(first, "first here"));
+            self.report(
+                Diagnostic::error(Code::DeclaredTwice, span, message).label("again here").also(first, "first here"),
+            );
         }
     }
 

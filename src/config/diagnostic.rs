@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{At, Colour, Sources, Span, render};
+use serde_json::Value;
+
+use super::{At, Code, Colour, Sources, Span, machine, render};
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +22,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How grave it is.
     pub severity: Severity,
+    /// What kind of finding it is.
+    pub code: Code,
     /// What is wrong: lower case, names the offender.
     pub message: String,
     /// Where it stands; none for a file that could not be read.
@@ -37,9 +41,10 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at `span`.
     #[must_use]
-    pub fn error(span: Span, message: impl Into<String>) -> Self {
+    pub fn error(code: Code, span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            code,
             message: message.into(),
             span: Some(span),
             label: None,
@@ -51,20 +56,20 @@ impl Diagnostic {
 
     /// A warning at `span`.
     #[must_use]
-    pub fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(span, message) }
+    pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, span, message) }
     }
 
     /// A note at `span`.
     #[must_use]
-    pub fn note_at(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, ..Self::error(span, message) }
+    pub fn note_at(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(code, span, message) }
     }
 
     /// An error that stands in no file.
     #[must_use]
-    pub fn nowhere(message: impl Into<String>) -> Self {
-        Self { span: None, ..Self::error(Span::default(), message) }
+    pub fn nowhere(code: Code, message: impl Into<String>) -> Self {
+        Self { span: None, ..Self::error(code, Span::default(), message) }
     }
 
     /// Adds words under the marked text.
@@ -167,6 +172,24 @@ impl Diagnostics {
     #[must_use]
     pub fn render(&self, colour: Colour) -> String {
         render::report(self, colour)
+    }
+
+    /// The whole report for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        machine::json(self)
+    }
+
+    /// The whole report as commands to a GitHub workflow, which shows each finding beside its line.
+    #[must_use]
+    pub fn github(&self) -> String {
+        machine::github(self)
+    }
+
+    /// The whole report in SARIF 2.1.0, which code scanning takes.
+    #[must_use]
+    pub fn sarif(&self) -> Value {
+        machine::sarif(self)
     }
 }
 

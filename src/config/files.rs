@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::Code;
 use super::source::shown;
 use super::table::Item;
 
@@ -47,7 +48,7 @@ pub(super) fn named_file(item: Item<'_>) -> Option<String> {
             "which is empty".to_owned()
         }
     };
-    item.fault(format!("names `{}`, {fault}", shown(&path)));
+    item.fault(Code::BadFile, format!("names `{}`, {fault}", shown(&path)));
     None
 }
 

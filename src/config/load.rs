@@ -15,7 +15,7 @@ use super::inputs::update;
 use super::lower::Parts;
 use super::source::shown;
 use super::table::{Item, Table, span};
-use super::{Config, Diagnostic, Diagnostics, Hash, Inputs, Span, files};
+use super::{Code, Config, Diagnostic, Diagnostics, Hash, Inputs, Span, files};
 
 /// What the name of a test file has more than that of the file it is for.
 const OF_TESTS: &str = "_test";
@@ -147,7 +147,7 @@ impl Loader {
             }
             Some(include) => {
                 let message = "only the main file may include others";
-                self.cx.report(Diagnostic::error(include.key_span, message));
+                self.cx.report(Diagnostic::error(Code::NestedInclude, include.key_span, message));
                 self.parts.add_gap();
                 Vec::new()
             }
@@ -159,7 +159,8 @@ impl Loader {
         let bytes = match files::read(path, MAX_CONFIG_FILE) {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.cx.report(Diagnostic::nowhere(format!("cannot read `{}`: {error}", shown(path))));
+                self.cx
+                    .report(Diagnostic::nowhere(Code::Unreadable, format!("cannot read `{}`: {error}", shown(path))));
                 return None;
             }
         };
@@ -181,7 +182,7 @@ impl Loader {
         let text = String::from_utf8_lossy(bytes);
         let file = self.cx.add_source(path, &text);
         let replacement = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-        self.cx.report(Diagnostic::error(span(file, replacement), message).help("save it as UTF-8"));
+        self.cx.report(Diagnostic::error(Code::NotUtf8, span(file, replacement), message).help("save it as UTF-8"));
     }
 
     fn report_syntax(&self, file: u32, text: &str, errors: &[toml::de::Error]) {
@@ -191,7 +192,7 @@ impl Loader {
         for error in errors {
             let place = span(file, error.span().unwrap_or_default());
             let mut lines = error.message().lines();
-            let finding = Diagnostic::error(place, lines.next().unwrap_or("is not TOML"));
+            let finding = Diagnostic::error(Code::Syntax, place, lines.next().unwrap_or("is not TOML"));
             let rest: Vec<_> = lines.collect();
             self.cx.report(if rest.is_empty() { finding } else { finding.help(rest.join(", ")) });
         }
@@ -209,11 +210,11 @@ impl Loader {
     fn expand(&self, item: Item<'_>) -> Option<Vec<PathBuf>> {
         let path = files::named_path(item)?;
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
-            item.fault("does not end in a file's name");
+            item.fault(Code::BadInclude, "does not end in a file's name");
             return None;
         };
         if Path::new(item.text()?.value).parent().is_some_and(|folder| is_pattern(&folder.to_string_lossy())) {
-            item.fault("has a wildcard in a folder's name; only the last part may have one");
+            item.fault(Code::BadInclude, "has a wildcard in a folder's name; only the last part may have one");
             return None;
         }
         if !is_pattern(name) {
@@ -222,13 +223,13 @@ impl Loader {
             if path.is_file() {
                 return Some(vec![path]);
             }
-            item.fault(format!("names `{}`, which is not a file", shown(&path)));
+            item.fault(Code::BadInclude, format!("names `{}`, which is not a file", shown(&path)));
             return None;
         }
         let matcher = match Glob::new(name) {
             Ok(glob) => glob.compile_matcher(),
             Err(error) => {
-                item.fault(format!("is not a pattern: {}", error.kind()));
+                item.fault(Code::BadInclude, format!("is not a pattern: {}", error.kind()));
                 return None;
             }
         };
@@ -238,7 +239,10 @@ impl Loader {
             Ok(found) if !name.ends_with(&format!("{OF_TESTS}.toml")) => Some(without_test_files(found)),
             Ok(found) => Some(found),
             Err(error) => {
-                item.fault(format!("names the folder `{}`, which cannot be read: {error}", shown(folder)));
+                item.fault(
+                    Code::BadInclude,
+                    format!("names the folder `{}`, which cannot be read: {error}", shown(folder)),
+                );
                 None
             }
         }

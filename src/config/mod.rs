@@ -6,6 +6,7 @@
 
 mod broker_url;
 mod cluster;
+mod code;
 mod confined;
 mod context;
 mod defaults;
@@ -16,8 +17,10 @@ pub(crate) mod fixtures;
 mod inputs;
 mod load;
 mod lower;
+mod machine;
 mod named;
 mod render;
+mod schema;
 mod secret;
 mod sections;
 mod sentinels;
@@ -29,12 +32,14 @@ mod watch;
 
 pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
 pub use cluster::Cluster;
+pub use code::Code;
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load, load_with_tests};
 pub use named::Named;
 pub use render::Colour;
+pub use schema::json_schema;
 pub use secret::Secret;
 pub use sections::{
     Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, Durability, EventName, Expectation,
@@ -42,7 +47,7 @@ pub use sections::{
     Rule, Scope, Server, Shed, Stub, Test, Then, Type, Verifier, Weekday, Window,
 };
 pub use sentinels::{Login, Sentinels, Transport};
-pub use source::{At, Source, Sources, Span};
+pub use source::{At, Position, Source, Sources, Span};
 pub use watch::Watcher;
 
 /// One configuration: the main file and everything it includes. Where there are errors it is what could be read of it,

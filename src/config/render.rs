@@ -44,7 +44,7 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::INFO,
     };
-    let mut group = Group::with_title(level.primary_title(&finding.message));
+    let mut group = Group::with_title(level.primary_title(&finding.message).id(finding.code.to_string()));
     for snippet in snippets(finding, sources) {
         group = group.element(snippet);
     }
@@ -100,16 +100,17 @@ fn within(text: &str, span: Span) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Code;
 
     #[test]
     fn a_span_beyond_its_text_is_shown_at_its_end() {
         let mut diagnostics = Diagnostics::default();
         let file = diagnostics.sources.add("a.toml".into(), "é = 1".into());
         for (start, end) in [(0, 900), (1, 1), (800, 900), (5, 2)] {
-            diagnostics.push(Diagnostic::error(Span { file, start, end }, "is wrong"));
+            diagnostics.push(Diagnostic::error(Code::WrongType, Span { file, start, end }, "is wrong"));
         }
-        diagnostics.push(Diagnostic::warning(Span { file: 7, start: 0, end: 1 }, "is in no file"));
+        diagnostics.push(Diagnostic::warning(Code::WrongType, Span { file: 7, start: 0, end: 1 }, "is in no file"));
         let report = report(&diagnostics, Colour::Plain);
-        assert!(report.ends_with("warning: is in no file\n\n4 errors, 1 warning\n"), "{report}");
+        assert!(report.ends_with("warning[F101]: is in no file\n\n4 errors, 1 warning\n"), "{report}");
     }
 }

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 use super::files::{create_secret, named_file, named_path};
 use super::source::shown;
 use super::table::Item;
-use super::{At, Diagnostic};
+use super::{At, Code, Diagnostic};
 
 /// A secret text. Its `Debug` shows nothing, it has no `Display`, and only [`Secret::expose`] gives it out.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ pub(super) fn secret(item: Item<'_>) -> Option<At<Secret>> {
     if !item.is_table() {
         item.cx.redact(item.span);
         let message = format!("{} is a secret, and must not be written out", item.name());
-        let finding = Diagnostic::error(item.span, message).label("not shown");
+        let finding = Diagnostic::error(Code::WrittenSecret, item.span, message).label("not shown");
         item.cx.report(finding.help("write { env = \"NAME\" } or { file = \"PATH\" }"));
         return None;
     }
@@ -57,7 +57,7 @@ pub(super) fn secret(item: Item<'_>) -> Option<At<Secret>> {
     let text = match (from.key, create) {
         ("env", None) => from_environment(from)?,
         ("env", Some(create)) => {
-            from.cx.report(Diagnostic::error(create.span, "`create` goes with `file`, not with `env`"));
+            from.cx.report(Diagnostic::error(Code::Conflict, create.span, "`create` goes with `file`, not with `env`"));
             return None;
         }
         (_, Some(At { value: true, .. })) => created_file(from)?,
@@ -74,7 +74,7 @@ fn from_environment(item: Item<'_>) -> Option<String> {
         Err(std::env::VarError::NotPresent) => "is not set",
         Err(std::env::VarError::NotUnicode(_)) => "is not UTF-8",
     };
-    item.fault(format!("names `{name}`, which {fault}"));
+    item.fault(Code::NoSecret, format!("names `{name}`, which {fault}"));
     None
 }
 
@@ -83,7 +83,7 @@ fn created_file(item: Item<'_>) -> Option<String> {
     if !path.exists()
         && let Err(error) = create_secret(&path)
     {
-        item.fault(format!("names `{}`, which cannot be created: {error}", shown(&path)));
+        item.fault(Code::NoSecret, format!("names `{}`, which cannot be created: {error}", shown(&path)));
         return None;
     }
     named_file(item)

@@ -64,6 +64,15 @@ impl Sources {
         source.text = [before, &blank, after].concat().into();
     }
 
+    /// Where a span starts and ends, as editors count.
+    #[must_use]
+    pub fn range(&self, span: Span) -> Option<[Position; 2]> {
+        let text = &*self.get(span.file)?.text;
+        let start = text.floor_char_boundary(span.start as usize);
+        let end = text.ceil_char_boundary(span.end as usize).max(start);
+        Some([position(text, start), position(text, end)])
+    }
+
     /// `path:line` of a span's start, as `explain` and messages name a place.
     #[must_use]
     pub fn place(&self, span: Span) -> String {
@@ -71,6 +80,21 @@ impl Sources {
         let before = source.text.get(..span.start as usize).unwrap_or_default();
         format!("{}:{}", source.shown_path(), before.matches('\n').count() + 1)
     }
+}
+
+/// A place in a text: its line and the character in it, both counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character, whatever its width.
+    pub column: usize,
+}
+
+fn position(text: &str, at: usize) -> Position {
+    let before = &text[..at];
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Position { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
 }
 
 /// A stretch of bytes in one source file.

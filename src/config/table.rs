@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::context::Context;
 use super::diagnostic::quoted;
-use super::{At, Diagnostic, Span};
+use super::{At, Code, Diagnostic, Span};
 use crate::notification::{InvalidName, Name, format_duration, parse_duration};
 
 /// A table being read. When it is dropped, its keys that were not asked for are reported as unknown; read every
@@ -89,7 +89,7 @@ impl<'a> Table<'a> {
     pub(super) fn required(&mut self, key: &'static str) -> Option<Item<'a>> {
         let found = self.optional(key);
         if found.is_none() {
-            self.report(format!("`{key}` is missing in {}", self.title()));
+            self.report(Code::MissingKey, format!("`{key}` is missing in {}", self.title()));
         }
         found
     }
@@ -108,13 +108,14 @@ impl<'a> Table<'a> {
             [one] => Some(one),
             [] if self.has_refused => None,
             [] => {
-                self.report(format!("{} needs one of {}", self.title(), quoted(keys)));
+                self.report(Code::MissingKey, format!("{} needs one of {}", self.title(), quoted(keys)));
                 None
             }
             [first, second, ..] => {
                 let message = format!("{} has both `{}` and `{}`", self.title(), first.key, second.key);
                 let help = format!("write exactly one of {}", quoted(keys));
-                let finding = Diagnostic::error(second.key_span, message).also(first.key_span, "the other one");
+                let finding =
+                    Diagnostic::error(Code::Conflict, second.key_span, message).also(first.key_span, "the other one");
                 self.cx.report(finding.help(help));
                 None
             }
@@ -126,7 +127,7 @@ impl<'a> Table<'a> {
     pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
         if let Some(item) = self.take(key) {
             self.has_refused = true;
-            self.cx.report(Diagnostic::error(item.key_span, message));
+            self.cx.report(Diagnostic::error(Code::NotSupported, item.key_span, message));
         }
     }
 
@@ -137,8 +138,8 @@ impl<'a> Table<'a> {
     }
 
     /// Reports an error about the table as a whole.
-    pub(super) fn report(&self, message: String) {
-        self.cx.report(Diagnostic::error(self.span, message));
+    pub(super) fn report(&self, code: Code, message: String) {
+        self.cx.report(Diagnostic::error(code, self.span, message));
     }
 
     fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
@@ -154,7 +155,7 @@ impl<'a> Table<'a> {
             unknown.conceal();
         }
         let message = format!("unknown key `{}` in {}", unknown.key, self.title());
-        let finding = Diagnostic::error(unknown.key_span, message);
+        let finding = Diagnostic::error(Code::UnknownKey, unknown.key_span, message);
         // `[types.order.updated]` is a table `updated` inside the type `order`, which hardly anyone means.
         let finding = match self.name {
             Some(name) if unknown.value.is_table() => {
@@ -186,13 +187,13 @@ impl<'a> Item<'a> {
     }
 
     /// Reports an error at the value: its name, then `fault`.
-    pub(super) fn fault(&self, fault: impl Display) {
-        self.cx.report(Diagnostic::error(self.span, format!("{} {fault}", self.name())));
+    pub(super) fn fault(&self, code: Code, fault: impl Display) {
+        self.cx.report(Diagnostic::error(code, self.span, format!("{} {fault}", self.name())));
     }
 
     /// Reports that the value is not of the type that its key takes.
     pub(super) fn mismatch(&self, expected: &str) {
-        self.fault(format!("must be {expected}, found {}", self.found()));
+        self.fault(Code::WrongType, format!("must be {expected}, found {}", self.found()));
     }
 
     fn found(&self) -> &'static str {
@@ -255,7 +256,7 @@ impl<'a> Item<'a> {
     /// A string that is not empty; messages about another type say what it should be the text of.
     fn text_of(self, expected: &str) -> Option<At<&'a str>> {
         match self.value.as_str() {
-            Some("") => self.fault("is empty"),
+            Some("") => self.fault(Code::Empty, "is empty"),
             Some(text) => return Some(At::new(text, self.span)),
             None => self.mismatch(expected),
         }
@@ -273,7 +274,7 @@ impl<'a> Item<'a> {
         match parse(text.value) {
             Ok(value) => Some(At::new(value, self.span)),
             Err(error) => {
-                self.fault(format!("is `{}`, which {error}", text.value));
+                self.fault(Code::WrongForm, format!("is `{}`, which {error}", text.value));
                 None
             }
         }
@@ -292,7 +293,9 @@ impl<'a> Item<'a> {
 
     fn parse_name(self, text: &str, span: Span) -> Option<Name> {
         // The error repeats the text, so nothing is put before it.
-        text.parse().map_err(|error: InvalidName| self.cx.report(Diagnostic::error(span, error.to_string()))).ok()
+        text.parse()
+            .map_err(|error: InvalidName| self.cx.report(Diagnostic::error(Code::NoName, span, error.to_string())))
+            .ok()
     }
 
     /// A duration within `range`.
@@ -303,7 +306,7 @@ impl<'a> Item<'a> {
             return Some(duration);
         }
         let [least, most] = [range.start(), range.end()].map(|bound| format_duration(*bound));
-        self.fault(format!("is {}, allowed are {least} to {most}", format_duration(duration.value)));
+        self.fault(Code::OutOfRange, format!("is {}, allowed are {least} to {most}", format_duration(duration.value)));
         None
     }
 
@@ -315,7 +318,7 @@ impl<'a> Item<'a> {
             return Some(At::new(*choice, self.span));
         }
         let message = format!("{} cannot be `{}`", self.name(), text.value);
-        self.cx.report(Diagnostic::error(self.span, message).one_of(text.value, &words));
+        self.cx.report(Diagnostic::error(Code::UnknownWord, self.span, message).one_of(text.value, &words));
         None
     }
 
@@ -336,7 +339,7 @@ impl<'a> Item<'a> {
         match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(value) => Some(At::new(value, self.span)),
             Err(_) => {
-                self.fault("does not fit into 64 bits");
+                self.fault(Code::OutOfRange, "does not fit into 64 bits");
                 None
             }
         }
@@ -348,7 +351,10 @@ impl<'a> Item<'a> {
         match T::try_from(integer.value) {
             Ok(value) if range.contains(&value) => Some(At::new(value, self.span)),
             _ => {
-                self.fault(format!("is {}, allowed are {} to {}", integer.value, range.start(), range.end()));
+                self.fault(
+                    Code::OutOfRange,
+                    format!("is {}, allowed are {} to {}", integer.value, range.start(), range.end()),
+                );
                 None
             }
         }
@@ -376,7 +382,7 @@ impl<'a> Item<'a> {
     /// As [`list`](Self::list), and an empty array is a fault.
     pub(super) fn filled_list<T>(self, read: impl Fn(Item<'a>) -> Option<At<T>>) -> Option<At<Vec<At<T>>>> {
         if self.is_empty_array() {
-            self.fault("is empty");
+            self.fault(Code::Empty, "is empty");
             return None;
         }
         self.list(read)
@@ -407,7 +413,7 @@ impl<'a> Item<'a> {
             DeValue::Float(float) => match float.as_str().parse().ok().and_then(serde_json::Number::from_f64) {
                 Some(number) => Value::Number(number),
                 None => {
-                    self.fault(format!("is `{}`, which JSON has no number for", float.as_str()));
+                    self.fault(Code::OutOfRange, format!("is `{}`, which JSON has no number for", float.as_str()));
                     return None;
                 }
             },

@@ -34,7 +34,7 @@ fn no_report_shows_a_literal_secret() {
 }
 
 /// Puts `text` into `folder` as the main file, with the key files that the reference names.
-fn reference_in(folder: &Path, text: &str) -> PathBuf {
+pub(super) fn reference_in(folder: &Path, text: &str) -> PathBuf {
     let secrets = folder.join("secrets");
     fs::create_dir_all(&secrets).unwrap();
     fs::write(secrets.join("partner.pem"), "-----BEGIN PUBLIC KEY-----").unwrap();
@@ -219,7 +219,7 @@ fn a_missing_file_is_an_input_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fanfare.toml");
     let loaded = load(&path);
-    assert!(loaded.diagnostics.to_string().starts_with("error: cannot read `"), "{}", loaded.diagnostics);
+    assert!(loaded.diagnostics.to_string().starts_with("error[F001]: cannot read `"), "{}", loaded.diagnostics);
     assert!(loaded.inputs.paths().eq([&path]));
     fs::write(&path, "include = ['a.toml']\n").unwrap();
     assert!(load(&path).inputs.paths().eq([&folder.path().join("a.toml"), &path]), "so that its creation is seen");

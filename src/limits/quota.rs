@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bucket::Gcra;
 use crate::auth::Template;
-use crate::config::{At, Config, Diagnostic, Diagnostics, Limit, Rate, Scope};
+use crate::config::{At, Code, Config, Diagnostic, Diagnostics, Limit, Rate, Scope};
 use crate::notification::Name;
 
 /// The limits of one configuration.
@@ -107,8 +107,9 @@ impl Quotas {
 impl Quota {
     fn compile(name: &Name, limit: &At<Limit>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let parts = key_parts(name, limit, diagnostics);
-        let mut refuse =
-            |span, fault: &str| diagnostics.push(Diagnostic::error(span, format!("limit `{name}`: {fault}")));
+        let mut refuse = |span, fault: &str| {
+            diagnostics.push(Diagnostic::error(Code::OutOfRange, span, format!("limit `{name}`: {fault}")))
+        };
         if limit.max_keys == 0 {
             refuse(limit.span, "`max_keys` must be at least 1");
         }
@@ -153,7 +154,7 @@ fn key_parts(name: &Name, limit: &Limit, diagnostics: &mut Diagnostics) -> Optio
     let template = match Template::parse(text) {
         Ok(template) => template,
         Err(fault) => {
-            diagnostics.push(Diagnostic::error(span, format!("limit `{name}`: `{text}` {fault}")));
+            diagnostics.push(Diagnostic::error(Code::BadLimitKey, span, format!("limit `{name}`: `{text}` {fault}")));
             return None;
         }
     };
@@ -163,7 +164,8 @@ fn key_parts(name: &Name, limit: &Limit, diagnostics: &mut Diagnostics) -> Optio
             let error = format!("limit `{name}`: nothing is called `{{{placeholder}}}`");
             let known = KeyPart::NAMES.map(|(known, _)| known);
             let label = "{principal}, {type}, {userId} or {source}";
-            diagnostics.push(Diagnostic::error(span, error).label(label).did_you_mean(placeholder, known));
+            diagnostics
+                .push(Diagnostic::error(Code::BadLimitKey, span, error).label(label).did_you_mean(placeholder, known));
         }
         part
     };

@@ -69,7 +69,8 @@ impl Trace {
     pub(super) fn accepted(&self, receipt: &Receipt, traced: &Subject<'_>) {
         let is_dropped = !receipt.dropped.is_empty() || receipt.reason.outcome() == Outcome::Dropped;
         // The end of an id is random, whoever made it.
-        let is_sampled = traced.notification.draft.priority > Priority::Low || receipt.id.as_u128() % SAMPLED == 0;
+        let is_sampled =
+            traced.notification.draft.priority > Priority::Low || receipt.id.as_u128().is_multiple_of(SAMPLED);
         if is_dropped || is_sampled {
             self.push(receipt.id, receipt.revision, Told::Accepted(Box::new(receipt.clone())), traced);
         }
@@ -166,6 +167,7 @@ mod tests {
         Arc::new(Notification::accept(draft, Timestamp::now()))
     }
 
+    #[expect(clippy::fn_params_excessive_bools, reason = "a case of a test")]
     fn trace_one(trace: &Trace, priority: &str, may_keep: bool, bytes: usize) -> Uuid {
         let notification = notification(priority);
         let traced = Subject { notification: &notification, producer: &"p".into(), may_keep, bytes };
@@ -189,7 +191,9 @@ mod tests {
     #[test]
     fn it_holds_so_many_and_so_many_bytes() {
         let trace = Trace::default();
-        (0..MAX_DECISIONS + 10).for_each(|_| drop(trace_one(&trace, "high", false, 0)));
+        (0..MAX_DECISIONS + 10).for_each(|_| {
+            trace_one(&trace, "high", false, 0);
+        });
         assert_eq!(trace.latest(usize::MAX, |_| true).len(), MAX_DECISIONS);
         let last = (0..5).map(|_| trace_one(&trace, "high", true, MAX_BYTES / 4)).last().unwrap();
         assert_eq!(trace.latest(usize::MAX, |_| true).len(), 4);

@@ -25,7 +25,7 @@ use rhai::{AST, CallFnOptions, Dynamic, Engine, Scope};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, At, Diagnostic, Diagnostics, OnError};
+use crate::config::{self, At, Code, Diagnostic, Diagnostics, OnError};
 use crate::notification::{Name, Notification};
 
 use budget::Budget;
@@ -130,7 +130,7 @@ impl PluginSet {
                 }
                 Err(detail) => {
                     let message = format!("plugin `{name}`: script `{}`: {detail}", plugin.script.value);
-                    diagnostics.push(Diagnostic::error(plugin.script.span, message));
+                    diagnostics.push(Diagnostic::error(Code::BadScript, plugin.script.span, message));
                 }
             }
         }

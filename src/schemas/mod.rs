@@ -16,7 +16,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft as Dialect, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-use crate::config::{At, Diagnostic, Diagnostics};
+use crate::config::{At, Code, Diagnostic, Diagnostics};
 use crate::notification::{Draft, TypeName, Violation};
 
 /// Most violations that one notification is told about.
@@ -99,7 +99,8 @@ impl SchemaRegistry {
 
 impl Schema {
     fn compile(file: &At<String>, text: &str) -> Result<Self, Diagnostic> {
-        let fault = |detail: String| Diagnostic::error(file.span, format!("schema `{}` {detail}", file.value));
+        let fault =
+            |detail: String| Diagnostic::error(Code::BadSchema, file.span, format!("schema `{}` {detail}", file.value));
         let source: Value = serde_json::from_str(text).map_err(|error| fault(format!("is not JSON: {error}")))?;
         if let Some(dialect) = source.get("$schema").filter(|&dialect| dialect != DIALECT) {
             return Err(fault(format!("is written in {dialect}")).help(format!("the dialect is \"{DIALECT}\"")));

@@ -41,6 +41,46 @@ fn check_shows_where_a_bad_configuration_is_wrong() {
 }
 
 #[test]
+fn check_tells_programs_on_standard_output() {
+    let bad = Scenario::shop().replace("filter = \"muted-threads\"", "filter = \"muted-thread\"");
+    let good = Scenario::shop();
+    let unused = Scenario::shop().with("[limits.slow]\nkey = \"{principal}\"\nrate = \"1/s\"");
+    let check = |scenario: &Scenario, format: &str| {
+        run(&["check", "--deny-warnings", "--format", format, "--config", scenario.path().to_str().unwrap()])
+    };
+    for (scenario, status, code) in [(&bad, 1, Some("F202")), (&unused, 3, Some("F203")), (&good, 0, None)] {
+        let [json, github, sarif] = ["json", "github", "sarif"].map(|format| {
+            let checked = check(scenario, format);
+            assert_eq!((checked.status.code(), err(&checked)), (Some(status), ""), "{format}");
+            out(&checked).to_owned()
+        });
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["findings"][0]["code"].as_str(), code, "{json}");
+        let sarif: Value = serde_json::from_str(&sarif).unwrap();
+        assert_eq!(sarif["runs"][0]["results"][0]["ruleId"].as_str(), code, "{sarif}");
+        assert_eq!(github.is_empty(), code.is_none(), "{github}");
+        assert!(github.contains(&code.map_or_else(String::new, |code| format!("title={code}::"))), "{github}");
+    }
+    let text = check(&unused, "text");
+    assert_eq!((text.status.code(), out(&text)), (Some(3), ""));
+    assert!(err(&text).starts_with("warning[F203]"), "{}", err(&text));
+}
+
+#[test]
+fn schema_knows_the_declared_names_where_there_is_a_configuration() {
+    let scenario = Scenario::shop();
+    let policy = |config: &str| {
+        let printed = run(&["schema", "--config", config]);
+        assert!(printed.status.success(), "{}", err(&printed));
+        let schema: Value = serde_json::from_str(out(&printed)).unwrap();
+        schema["definitions"]["channel"]["properties"]["subscribe"].clone()
+    };
+    let known = policy(scenario.path().to_str().unwrap());
+    assert!(known["enum"].as_array().is_some_and(|names| names.contains(&"operators".into())), "{known}");
+    assert_eq!(policy("/nowhere/fanfare.toml"), json!({ "$ref": "#/definitions/text" }));
+}
+
+#[test]
 fn check_runs_the_tests_of_the_configuration() {
     let test = "[[tests]]\nname = \"a small order\"\n\
          given = { type = \"order.updated\", userId = \"c7\", data = { order_id = \"1\", status = \"paid\", \
@@ -138,11 +178,7 @@ fn every_command_says_once_that_it_failed() {
         for (config, told) in [(broken, "unknown key `broken`"), ("/nowhere/fanfare.toml", "/nowhere/fanfare.toml")] {
             let failed = run(&[command, &["--config", config]].concat());
             assert_eq!((failed.status.code(), out(&failed)), (Some(1), ""), "{command:?}: {}", err(&failed));
-            assert!(
-                err(&failed).starts_with("error: ") && err(&failed).contains(told),
-                "{command:?}: {}",
-                err(&failed)
-            );
+            assert!(err(&failed).starts_with("error") && err(&failed).contains(told), "{command:?}: {}", err(&failed));
             assert!(!err(&failed).contains("error: error:"), "{command:?}: {}", err(&failed));
             assert!(!err(&failed).ends_with("\n\n"), "{command:?}: {}", err(&failed));
         }

@@ -24,8 +24,7 @@ fn shop_with_rule() -> String {
 }
 
 /// Whether broadcasts come to be routed, or not.
-async fn routes(server: &TestServer, wanted: bool) {
-    let status = if wanted { 202 } else { 422 };
+async fn answers(server: &TestServer, status: u16) {
     eventually("the change is seen", async || server.publish(broadcast("error")).await.status == status).await;
 }
 
@@ -53,7 +52,7 @@ async fn a_file_that_is_truncated_and_written_slowly_is_taken_whole() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(file);
-    routes(&server, true).await;
+    answers(&server, 202).await;
     assert_eq!(loads(&server).await, [before[0] + 1.0, before[1]], "half of it was looked at");
 }
 
@@ -72,7 +71,7 @@ async fn a_config_map_that_is_swapped_twice_is_seen_twice() {
     symlink("..1", scenario.file("..data")).unwrap();
     symlink("..data/fanfare.toml", scenario.path()).unwrap();
     let server = TestServer::start(scenario).await;
-    routes(&server, false).await;
+    answers(&server, 422).await;
     for (gone, next, wanted) in [("..1", "..2", true), ("..2", "..3", false)] {
         symlink(next, server.scenario.file("..next")).unwrap();
         fs::rename(server.scenario.file("..next"), server.scenario.file("..data")).unwrap();
@@ -91,10 +90,10 @@ async fn a_link_that_is_retargeted_is_seen() {
     let server = TestServer::start(scenario).await;
     symlink("elsewhere/two.toml", server.scenario.file("next")).unwrap();
     fs::rename(server.scenario.file("next"), server.scenario.path()).unwrap();
-    routes(&server, true).await;
+    answers(&server, 202).await;
     // And what it leads to is watched from then on.
     fs::write(server.scenario.file("elsewhere/two.toml"), shop()).unwrap();
-    routes(&server, false).await;
+    answers(&server, 422).await;
 }
 
 #[tokio::test]
@@ -166,7 +165,7 @@ async fn a_storm_of_changes_is_one_reload_or_few() {
         server.scenario.write(&format!("{}\n{policy}", shop_with_rule()));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    routes(&server, true).await;
+    answers(&server, 202).await;
     tokio::time::sleep(A_WHILE).await;
     let [successes, failures] = loads(&server).await;
     assert!(successes - before[0] <= 3.0 && failures == before[1], "{successes} {failures} after {before:?}");
@@ -179,9 +178,9 @@ async fn a_file_that_appears_under_an_include_is_seen_and_so_is_its_end() {
     let file = server.scenario.file("conf.d/ops.toml");
     fs::create_dir(server.scenario.file("conf.d")).unwrap();
     fs::write(&file, RULE).unwrap();
-    routes(&server, true).await;
+    answers(&server, 202).await;
     fs::remove_file(&file).unwrap();
-    routes(&server, false).await;
+    answers(&server, 422).await;
 }
 
 #[tokio::test]

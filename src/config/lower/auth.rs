@@ -3,7 +3,7 @@
 use crate::config::files::named_file;
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
-use crate::config::{Algorithm, ApiKey, At, ClaimTest, Diagnostic, Grant, Issuer, Policy, Secret, Verifier};
+use crate::config::{Algorithm, ApiKey, At, ClaimTest, Code, Diagnostic, Grant, Issuer, Policy, Secret, Verifier};
 
 /// As many bytes as HMAC-SHA-256 puts out: RFC 7518 allows no shorter key.
 const MIN_SECRET: usize = 32;
@@ -52,7 +52,7 @@ fn verifier(item: Item<'_>) -> Option<At<Verifier>> {
 fn signing_secret(item: Item<'_>) -> Option<Secret> {
     let secret = secret(item)?.value;
     if secret.expose().len() < MIN_SECRET {
-        item.fault(format!("is shorter than {MIN_SECRET} bytes"));
+        item.fault(Code::WeakSecret, format!("is shorter than {MIN_SECRET} bytes"));
         return None;
     }
     Some(secret)
@@ -68,7 +68,9 @@ fn check_algorithm(table: &Table<'_>, algorithm: At<Algorithm>, verifier: &At<Ve
         }
         (Algorithm::Hs256, true) | (Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa, false) => return true,
     };
-    table.cx.report(Diagnostic::error(algorithm.span, message).also(verifier.span, "the issuer's key"));
+    table.cx.report(
+        Diagnostic::error(Code::WrongAlgorithm, algorithm.span, message).also(verifier.span, "the issuer's key"),
+    );
     false
 }
 
@@ -78,7 +80,7 @@ pub(super) fn key(table: &mut Table<'_>) -> Option<ApiKey> {
     let sha256 = secret(item)?;
     let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_hash(sha256.expose()) {
-        item.fault("is not a SHA-256 hash: 64 lower-case hex digits");
+        item.fault(Code::NoHash, "is not a SHA-256 hash: 64 lower-case hex digits");
         return None;
     }
     Some(ApiKey { sha256 })
@@ -108,7 +110,7 @@ fn read_grant(item: Item<'_>) -> Option<Grant> {
         "anyone" => match condition.boolean()?.value {
             true => Some(Grant::Anyone),
             false => {
-                condition.fault("can only be true; to deny, allow nothing");
+                condition.fault(Code::OnlyTrue, "can only be true; to deny, allow nothing");
                 None
             }
         },

@@ -3,7 +3,7 @@
 use super::condition::condition;
 use super::instant::instant;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Expectation, Invariant, InvariantClaim, Stub, Test};
+use crate::config::{At, Code, Expectation, Invariant, InvariantClaim, Stub, Test};
 
 pub(super) fn test(table: &mut Table<'_>) -> Option<Test> {
     let name = table.required("name").and_then(Item::string);
@@ -47,7 +47,10 @@ fn expectation(item: Item<'_>) -> Option<Expectation> {
     let dropped = table.optional("dropped").and_then(Item::string);
     let refused = table.optional("refused").and_then(Item::string);
     if item.first_key().is_none() {
-        table.report("`expect` asks nothing: write `rules`, `channels`, `dropped` or `refused`".to_owned());
+        table.report(
+            Code::ExpectsNothing,
+            "`expect` asks nothing: write `rules`, `channels`, `dropped` or `refused`".to_owned(),
+        );
         return None;
     }
     Some(Expectation { rules, channels, dropped, refused })
@@ -70,7 +73,7 @@ fn claim(item: Item<'_>) -> Option<InvariantClaim> {
         _ => match item.boolean()?.value {
             true => Some(InvariantClaim::MustNotDrop),
             false => {
-                item.fault("can only be true; leave the invariant out otherwise");
+                item.fault(Code::OnlyTrue, "can only be true; leave the invariant out otherwise");
                 None
             }
         },

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::config::diagnostic::quoted;
 use crate::config::table::Item;
-use crate::config::{At, Condition, Diagnostic, Fault, Operator};
+use crate::config::{At, Code, Condition, Diagnostic, Fault, Operator};
 use crate::notification::Priority;
 
 const OPERATORS: [(&str, Operator); 14] = [
@@ -119,7 +119,7 @@ fn entry(item: Item<'_>) -> Condition {
 fn each(item: Item<'_>) -> Option<Vec<Condition>> {
     let elements = item.elements()?;
     if elements.is_empty() {
-        item.fault("is empty");
+        item.fault(Code::Empty, "is empty");
         return None;
     }
     Some(elements.into_iter().map(condition).collect())
@@ -136,7 +136,7 @@ fn field(item: Item<'_>) -> Condition {
         }
     };
     if operators.is_empty() {
-        item.fault(format!("has no operator; allowed are {}", quoted(&member.operators())));
+        item.fault(Code::Empty, format!("has no operator; allowed are {}", quoted(&member.operators())));
         return comparison(item, path, member, None);
     }
     let compare = |item| comparison(item, path.clone(), member, operator(item, &path.value));
@@ -160,7 +160,7 @@ fn fits(item: Item<'_>, path: &str, member: Member, operator: Operator) -> bool 
     let fits = member.takes(operator);
     if !fits {
         let message = format!("`{}` does not fit `{path}`", operator.as_str());
-        let finding = Diagnostic::error(item.key_span, message);
+        let finding = Diagnostic::error(Code::WrongOperator, item.key_span, message);
         item.cx.report(finding.help(format!("allowed are {}", quoted(&member.operators()))));
     }
     fits
@@ -173,7 +173,8 @@ fn member(item: Item<'_>) -> Option<Member> {
     let known = MEMBERS.iter().find(|(name, _)| *name == root).map(|(_, member)| *member);
     let Some(member) = known else {
         let roots: Vec<_> = MEMBERS.iter().map(|(name, _)| *name).chain(RESERVED).collect();
-        let finding = Diagnostic::error(item.key_span, format!("`{}` is not a path in a notification", item.key));
+        let finding =
+            Diagnostic::error(Code::NoPath, item.key_span, format!("`{}` is not a path in a notification", item.key));
         item.cx.report(finding.one_of(root, &roots));
         return None;
     };
@@ -184,7 +185,7 @@ fn member(item: Item<'_>) -> Option<Member> {
         (Member::Text | Member::Priority | Member::Texts, false) => "goes below a member that has nothing below it",
         _ => return Some(member),
     };
-    let finding = Diagnostic::error(item.key_span, format!("the path `{}` {fault}", item.key));
+    let finding = Diagnostic::error(Code::NoPath, item.key_span, format!("the path `{}` {fault}", item.key));
     item.cx.report(match item.first_key() {
         Some(below) if member == Member::Open => quote_path(finding, item.key, below),
         _ => finding,
@@ -201,7 +202,8 @@ fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
     let known = OPERATORS.iter().find(|(word, _)| *word == item.key).map(|(_, operator)| *operator);
     if known.is_none() {
         let words: Vec<_> = OPERATORS.iter().map(|(word, _)| *word).collect();
-        let finding = Diagnostic::error(item.key_span, format!("`{}` is not an operator", item.key));
+        let finding =
+            Diagnostic::error(Code::UnknownOperator, item.key_span, format!("`{}` is not an operator", item.key));
         let finding = finding.one_of(item.key, &words);
         item.cx.report(if item.is_table() { quote_path(finding, path, item.key) } else { finding });
     }

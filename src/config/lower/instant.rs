@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use crate::config::table::{Item, Table};
-use crate::config::{At, Diagnostic};
+use crate::config::{At, Code, Diagnostic};
 
 /// Why a text is no time at which something can happen.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) fn instant(table: &mut Table<'_>) -> Option<At<Timestamp>> {
     let named = |name: &str| TimeZone::get(name).map_err(|_| "is not an IANA time zone such as `Europe/Berlin`");
     let zone = written.and_then(|item| item.parsed(named));
     if let (Some(written), None) = (written, at) {
-        written.fault("is there without an `at` that it could be for");
+        written.fault(Code::Conflict, "is there without an `at` that it could be for");
     }
     let at = at?;
     let Some(text) = at.as_datetime().or_else(|| at.as_str().map(str::to_owned)) else {
@@ -30,7 +30,7 @@ pub(super) fn instant(table: &mut Table<'_>) -> Option<At<Timestamp>> {
     };
     if let Ok(instant) = text.parse() {
         if let Some(written) = written {
-            written.fault("has no effect, as `at` has an offset; leave out one of them");
+            written.fault(Code::Conflict, "has no effect, as `at` has an offset; leave out one of them");
         }
         return Some(At::new(instant, at.span));
     }
@@ -45,7 +45,7 @@ pub(super) fn instant(table: &mut Table<'_>) -> Option<At<Timestamp>> {
 }
 
 fn report(at: Item<'_>, NoInstant { fault, help }: NoInstant) {
-    at.cx.report(Diagnostic::error(at.span, format!("{} {fault}", at.name())).help(help));
+    at.cx.report(Diagnostic::error(Code::WrongForm, at.span, format!("{} {fault}", at.name())).help(help));
 }
 
 /// What a clock on the wall shows. A date alone is none, nor is what names its time zone in brackets.

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use super::context::Context;
 use super::table::{Item, Table, titled};
 use super::{
-    ApiKey, At, Broker, Channel, Config, Diagnostic, Invariant, Issuer, Limit, Named, Paths, Plugin, Policy, Rule,
-    Server, Span, Test, Type, Unmatched, Window,
+    ApiKey, At, Broker, Channel, Code, Config, Diagnostic, Invariant, Issuer, Limit, Named, Paths, Plugin, Policy,
+    Rule, Server, Span, Test, Type, Unmatched, Window,
 };
 
 /// What the files read so far declare. Files are added in any order, to the same effect.
@@ -116,13 +116,13 @@ impl Parts {
     pub(super) fn finish(self, cx: &Context, main: &Path) -> Config {
         let main_start = Span::default();
         if !self.has_rules && !self.allow_empty && !self.has_gap {
-            let finding = Diagnostic::error(main_start, "there is no rule, so nothing would be routed");
+            let finding = Diagnostic::error(Code::NoRules, main_start, "there is no rule, so nothing would be routed");
             cx.report(finding.help("declare a [[rules]], or write `allow_empty = true` if this is meant"));
         }
         if self.unmatched.is_none() && !self.has_gap {
             let message = "`unmatched` is missing: it says what happens to a notification that no rule matches";
             let help = "write one of `reject`, `drop`, `dead-letter`, such as `unmatched = \"reject\"`";
-            cx.report(Diagnostic::error(main_start, message).help(help));
+            cx.report(Diagnostic::error(Code::MissingKey, main_start, message).help(help));
         }
         let folder = main.parent().unwrap_or(Path::new(""));
         // Where the folders are may stand in the file that could not be read.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::files::named_file;
 use crate::config::secret::secret;
 use crate::config::table::{Item, Table};
-use crate::config::{At, Broker, BrokerUrl, Diagnostic, Durability, Paths, Secret, Server};
+use crate::config::{At, Broker, BrokerUrl, Code, Diagnostic, Durability, Paths, Secret, Server};
 use crate::notification::Name;
 
 const MS: Duration = Duration::from_millis(1);
@@ -49,7 +49,9 @@ pub(super) fn server(table: &mut Table<'_>) -> Server {
     table.set("ring_bytes", &mut server.ring_bytes, |item| item.number(65_536..=1024 * 1024 * 1024));
     if let (Some(admin), None, false) = (admin, admin_policy, server.admin.ip().is_loopback()) {
         let message = format!("`admin` is {}, which others can reach, and `admin_policy` is missing", server.admin);
-        admin.cx.report(Diagnostic::error(admin.span, message).help("name a policy, or use a loopback address"));
+        admin.cx.report(
+            Diagnostic::error(Code::OpenAdmin, admin.span, message).help("name a policy, or use a loopback address"),
+        );
     }
     server
 }
@@ -75,7 +77,7 @@ pub(super) fn broker(table: &mut Table<'_>) -> Broker {
         (durability, &broker.url.value, broker.durability)
     {
         let message = "`durability` takes a broker in Redis, and `url` is `memory:`";
-        item.cx.report(Diagnostic::error(item.span, message).help("leave it out, or set `url`"));
+        item.cx.report(Diagnostic::error(Code::NotDurable, item.span, message).help("leave it out, or set `url`"));
     }
     broker
 }
@@ -102,13 +104,14 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
     let text = if item.is_table() { secret(item)? } else { item.text()?.map(Secret::new) };
     if !item.is_table() && has_password(text.expose()) {
         item.cx.redact(item.span);
-        let finding = Diagnostic::warning(item.span, "`url` has a password in it").label("not shown");
+        let finding =
+            Diagnostic::warning(Code::PasswordInUrl, item.span, "`url` has a password in it").label("not shown");
         item.cx.report(finding.help("keep it out of the file: url = { env = \"REDIS_URL\" }"));
     }
     match text.expose().parse() {
         Ok(url) => Some(At::new(url, item.span)),
         Err(error) => {
-            let finding = Diagnostic::error(item.span, format!("`url` {error}"));
+            let finding = Diagnostic::error(Code::WrongForm, item.span, format!("`url` {error}"));
             let help = "such as `redis://host:6379/0`, `rediss://host:6379` for TLS, `redis+sentinel://a,b,c/primary`, \
                 `redis+cluster://a,b,c`";
             item.cx.report(finding.help(help));
@@ -121,7 +124,7 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
 fn authorities(item: Item<'_>) -> Option<String> {
     let text = named_file(item)?;
     if !text.contains("-----BEGIN CERTIFICATE-----") {
-        item.fault("names a file without a certificate in PEM".to_owned());
+        item.fault(Code::BadFile, "names a file without a certificate in PEM".to_owned());
         return None;
     }
     Some(text)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Cx, Kind};
 use crate::auth::Policies;
-use crate::config::{At, Channel, Config, Diagnostic};
+use crate::config::{At, Channel, Code, Config, Diagnostic};
 use crate::notification::{ChannelName, Name};
 use crate::routing::{ChannelSpec, Channels, Pattern, Template};
 
@@ -50,7 +50,7 @@ impl Cx {
         let pattern = match Pattern::parse(written) {
             Ok(pattern) => pattern,
             Err(error) => {
-                self.error(written.span, format!("pattern of channel `{name}`: {error}"));
+                self.error(Code::BadPattern, written.span, format!("pattern of channel `{name}`: {error}"));
                 return None;
             }
         };
@@ -58,13 +58,13 @@ impl Cx {
         for (index, placeholder) in placeholders.iter().enumerate() {
             if placeholders[..index].contains(placeholder) {
                 let message = format!("pattern of channel `{name}` has the placeholder `{{{placeholder}}}` twice");
-                self.error(written.span, message);
+                self.error(Code::BadPattern, written.span, message);
             }
         }
         for (other, _) in others.iter().filter(|(_, other)| other.overlaps(&pattern)) {
             let message = format!("channels `{other}` and `{name}` overlap: one name could belong to both");
             let help = "patterns of equally many segments must differ in a literal";
-            self.diagnostics.push(Diagnostic::error(written.span, message).help(help));
+            self.diagnostics.push(Diagnostic::error(Code::Overlap, written.span, message).help(help));
         }
         Some(pattern)
     }
@@ -86,7 +86,7 @@ impl Cx {
         for wanted in policy.placeholders().into_iter().filter(|wanted| !placeholders.contains(wanted)) {
             let message =
                 format!("policy `{subscribe}` asks for `{{{wanted}}}`, which the pattern `{pattern}` does not have");
-            let diagnostic = Diagnostic::error(written.span, message);
+            let diagnostic = Diagnostic::error(Code::NoPlaceholder, written.span, message);
             self.diagnostics.push(diagnostic.did_you_mean(wanted, placeholders.iter().copied()));
             is_clear = false;
         }
@@ -94,7 +94,7 @@ impl Cx {
             // A client that names no channel has only its token to say which one is its own.
             let message =
                 format!("channel `{name}` cannot be a default: policy `{subscribe}` does not say whose it is");
-            self.error(written.span, message);
+            self.error(Code::NoOwner, written.span, message);
         }
         Some(ChannelSpec {
             name: name.clone(),

@@ -2,7 +2,7 @@
 
 use super::super::{Snapshot, try_test};
 use super::{Cx, Kind};
-use crate::config::Config;
+use crate::config::{Code, Config};
 
 impl Cx {
     /// Looks whether every plugin that a test has a verdict for is declared. This does not count as a use of it.
@@ -19,7 +19,7 @@ impl Cx {
         for test in &snapshot.config.tests {
             for difference in try_test(snapshot, test).differences {
                 let message = format!("test `{}` failed: {difference}", test.name.value);
-                self.error(difference.span, message);
+                self.error(Code::TestFailed, difference.span, message);
             }
         }
     }

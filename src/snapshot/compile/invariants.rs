@@ -2,8 +2,8 @@
 
 use super::Cx;
 use super::rules::{Declared, faults_in};
-use crate::config::{self, At, Diagnostic, InvariantClaim};
-use crate::routing::{Matcher, Template};
+use crate::config::{self, At, Code, Diagnostic, InvariantClaim};
+use crate::routing::Template;
 use crate::snapshot::proofs::{Claim, Invariant, Target};
 
 impl Cx {
@@ -12,19 +12,18 @@ impl Cx {
         let for_all = self.matcher(&written.for_all, declared);
         let mut faults = Vec::new();
         faults_in(&written.for_all, &mut faults);
-        let types = declared.config.types.keys();
-        let types: Vec<_> =
-            types.filter(|name| !matches!(for_all.for_type(name.as_str()), Matcher::Always(false))).collect();
+        let types = declared.types_of(&for_all);
         for type_name in &types {
             self.check_fields(&written.for_all, type_name, declared.schemas);
         }
+        self.check_comparisons(&written.for_all, &types, declared.schemas);
         if types.is_empty() && faults.is_empty() {
-            self.warn(written.span, "the invariant is for no notification of any declared type");
+            self.warn(Code::Vacuous, written.span, "the invariant is for no notification of any declared type");
         }
         let claim = match &written.claim {
-            InvariantClaim::MustReach(target) => Claim::MustReach(self.invariant_target(target, declared)?),
-            InvariantClaim::MustNeverReach(target) => Claim::MustNeverReach(self.invariant_target(target, declared)?),
-            InvariantClaim::MustNotDrop => Claim::MustNotDrop,
+            InvariantClaim::MustReach(target) => Claim::Reaches(self.invariant_target(target, declared)?),
+            InvariantClaim::MustNeverReach(target) => Claim::NeverReaches(self.invariant_target(target, declared)?),
+            InvariantClaim::MustNotDrop => Claim::NeverDrops,
         };
         faults.is_empty().then_some(Invariant { span: written.span, for_all, claim })
     }
@@ -42,7 +41,7 @@ impl Cx {
         let message = format!("`{}` is neither a declared channel nor a channel of one", written.value);
         let names: Vec<&str> = declared.channels.iter().map(|spec| spec.name.as_str()).collect();
         let help = format!("declared are {}", declared.patterns.quoted().join(", "));
-        let finding = Diagnostic::error(written.span, message).help(help);
+        let finding = Diagnostic::error(Code::UnknownChannel, written.span, message).help(help);
         self.diagnostics.push(finding.did_you_mean(&written.value, names));
         None
     }

@@ -3,6 +3,7 @@
 
 mod channels;
 mod checks;
+mod comparisons;
 mod invariants;
 mod proofs;
 mod rules;
@@ -21,7 +22,7 @@ use super::evaluate::DEAD_LETTER;
 use super::{Contents, Revision, Snapshot};
 use crate::auth::{Authenticator, Policies};
 use crate::config::{
-    At, Config, Diagnostic, Diagnostics, Hash, Inputs, Loaded, Named, Severity, Span, Unmatched, read_confined,
+    At, Code, Config, Diagnostic, Diagnostics, Hash, Inputs, Loaded, Named, Severity, Span, Unmatched, read_confined,
 };
 use crate::limits::Quotas;
 use crate::notification::Name;
@@ -181,7 +182,7 @@ impl Cx {
         if !declared.may_have(name) {
             let message = format!("no {} `{name}` is declared", kind.as_str());
             let known = declared.keys().map(Name::as_str);
-            self.diagnostics.push(Diagnostic::error(span, message).did_you_mean(name, known));
+            self.diagnostics.push(Diagnostic::error(Code::UnknownName, span, message).did_you_mean(name, known));
         }
     }
 
@@ -226,7 +227,7 @@ impl Cx {
         let declared = DEAD_LETTER.parse().is_ok_and(|name| patterns.may_have(&name));
         if config.unmatched.value == Unmatched::DeadLetter && !declared {
             let message = format!("unmatched = \"dead-letter\" needs a channel with the pattern `{DEAD_LETTER}`");
-            self.diagnostics.push(Diagnostic::error(config.unmatched.span, message));
+            self.diagnostics.push(Diagnostic::error(Code::NoDeadLetter, config.unmatched.span, message));
         }
     }
 
@@ -244,13 +245,13 @@ impl Cx {
         }
         for (name, at) in declared {
             if !self.used.contains(&(kind, name.clone())) {
-                self.warn(at.span, format!("{} `{name}` is never used", kind.as_str()));
+                self.warn(Code::Unused, at.span, format!("{} `{name}` is never used", kind.as_str()));
             }
         }
     }
 
-    fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::error(span, message));
+    fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::error(code, span, message));
     }
 
     /// Adds a fault of `subject`, unless it was told of it at that place.
@@ -261,8 +262,8 @@ impl Cx {
         }
     }
 
-    fn warn(&mut self, span: Span, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::warning(span, message));
+    fn warn(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::warning(code, span, message));
     }
 }
 

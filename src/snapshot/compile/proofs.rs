@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Cx;
-use crate::config::{Diagnostic, Span};
+use crate::config::{Code, Diagnostic, Span};
 use crate::notification::Name;
 use crate::snapshot::Snapshot;
 use crate::snapshot::proofs::{self, Claim, Finding, Proof};
@@ -13,9 +13,9 @@ impl Cx {
     pub(super) fn prove_invariants(&mut self, snapshot: &Snapshot) {
         for invariant in &snapshot.invariants {
             let claim = match &invariant.claim {
-                Claim::MustReach(_) => "does not reach",
-                Claim::MustNeverReach(_) => "reaches",
-                Claim::MustNotDrop => "is dropped, against",
+                Claim::Reaches(_) => "does not reach",
+                Claim::NeverReaches(_) => "reaches",
+                Claim::NeverDrops => "is dropped, against",
             };
             match proofs::prove(snapshot, invariant) {
                 Proof::Proven => {}
@@ -26,11 +26,15 @@ impl Cx {
                         [] => "no rule matches it".to_owned(),
                         rules => format!("it matches {}", rules.join(", ")),
                     };
-                    let finding = Diagnostic::error(invariant.span, message);
+                    let finding = Diagnostic::error(Code::Refuted, invariant.span, message);
                     self.diagnostics.push(finding.note(format!("this one: {witness}")).note(matched));
                 }
                 Proof::Undecided(why) => {
-                    let finding = Diagnostic::warning(invariant.span, "the invariant was neither proven nor refuted");
+                    let finding = Diagnostic::warning(
+                        Code::Undecided,
+                        invariant.span,
+                        "the invariant was neither proven nor refuted",
+                    );
                     self.diagnostics.push(finding.note(why));
                 }
             }
@@ -47,12 +51,12 @@ impl Cx {
             self.diagnostics.push(match finding {
                 Finding::NeverMatches { rule } => {
                     let message = format!("rule `{rule}` can never match");
-                    Diagnostic::warning(place(&rule), message)
+                    Diagnostic::warning(Code::NeverMatches, place(&rule), message)
                         .note("what it tests excludes itself, or the schema of every type that it is for")
                 }
                 Finding::Covered { rule, by, witness } => {
                     let message = format!("rule `{rule}` is never reached: earlier rules match all that it is for");
-                    let mut finding = Diagnostic::warning(place(&rule), message);
+                    let mut finding = Diagnostic::warning(Code::Covered, place(&rule), message);
                     for (type_name, names) in &by {
                         for name in names {
                             finding = finding.also(place(name), format!("covers it for `{type_name}`"));
@@ -65,11 +69,11 @@ impl Cx {
                 Finding::Unrouted { type_name, witness } => {
                     let span = snapshot.config.types.get(&type_name).map(|declared| declared.span).unwrap_or_default();
                     let message = format!("no rule is for some notifications of type `{type_name}`");
-                    Diagnostic::note_at(span, message).note(format!("such as {witness}"))
+                    Diagnostic::note_at(Code::Unrouted, span, message).note(format!("such as {witness}"))
                 }
                 Finding::Unfillable { rule, type_name, witness } => {
                     let message = format!("rule `{rule}` refuses a `{type_name}` without `userId`");
-                    Diagnostic::note_at(place(&rule), message)
+                    Diagnostic::note_at(Code::Unfillable, place(&rule), message)
                         .note(format!("such as {witness}"))
                         .help("require `userId` in the schema, so that a producer is told which member is missing")
                 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::channels::Patterns;
 use super::{Cx, Kind};
-use crate::config::{self, Action as RawAction, At, Condition, Config, Diagnostic, Fault, Operator};
+use crate::config::{self, Action as RawAction, At, Code, Condition, Config, Diagnostic, Fault, Operator};
 use crate::notification::{Name, TypeName};
 use crate::routing::{
     Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Side, Template, Window, ambiguous_ties,
@@ -35,6 +35,14 @@ pub(super) struct Declared<'a> {
     pub(super) patterns: &'a Patterns,
     pub(super) schemas: &'a SchemaRegistry,
     windows: Windows,
+}
+
+impl Declared<'_> {
+    /// The types of which a notification may match.
+    pub(super) fn types_of(&self, matcher: &Matcher) -> Vec<&TypeName> {
+        let types = self.config.types.keys();
+        types.filter(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false))).collect()
+    }
 }
 
 impl Cx {
@@ -71,7 +79,7 @@ impl Cx {
                 }
                 Err(_) => {
                     let message = format!("`{}` is not an IANA time zone", declared.timezone.value);
-                    let diagnostic = Diagnostic::error(declared.timezone.span, message);
+                    let diagnostic = Diagnostic::error(Code::UnknownTimeZone, declared.timezone.span, message);
                     self.diagnostics.push(diagnostic.help("such as `Europe/Berlin` or `UTC`"));
                 }
             }
@@ -89,11 +97,12 @@ impl Cx {
         faults_in(&rule.when, &mut faults);
         // A condition that is not clear may leave only some of the types.
         if matcher.types().is_some() || !faults.iter().any(|fault| fault.may_be_of_type()) {
-            let types = declared.config.types.keys();
-            for type_name in types.filter(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false))) {
+            let types = declared.types_of(&matcher);
+            for type_name in &types {
                 self.check_fields(&rule.when, type_name, declared.schemas);
                 self.check_placeholders(&targets, type_name, declared.schemas);
             }
+            self.check_comparisons(&rule.when, &types, declared.schemas);
         }
         let (name, priority) = (rule.name.as_ref()?, rule.priority.as_ref()?);
         // Such a condition may also be what keeps the rule apart from another.
@@ -121,7 +130,11 @@ impl Cx {
                 match Field::compile(path, *operator, value) {
                     Ok(field) => Matcher::Field(field),
                     Err(error) => {
-                        self.error(value.span, format!("`{}` of `{}`: {error}", operator.as_str(), path.value));
+                        self.error(
+                            Code::BadOperand,
+                            value.span,
+                            format!("`{}` of `{}`: {error}", operator.as_str(), path.value),
+                        );
                         opaque()
                     }
                 }
@@ -172,7 +185,7 @@ impl Cx {
         match Template::parse(written) {
             Ok(template) => Some(Target { written, template }),
             Err(error) => {
-                self.error(written.span, format!("`{}` names no channel: {error}", written.value));
+                self.error(Code::BadTarget, written.span, format!("`{}` names no channel: {error}", written.value));
                 None
             }
         }
@@ -185,7 +198,7 @@ impl Cx {
         if !declared.patterns.may_take(&target.template) {
             let message = format!("`{}` is of no declared channel", target.written.value);
             let help = format!("declared are {}", declared.patterns.quoted().join(", "));
-            self.diagnostics.push(Diagnostic::error(target.written.span, message).help(help));
+            self.diagnostics.push(Diagnostic::error(Code::UnknownChannel, target.written.span, message).help(help));
         }
         None
     }
@@ -200,7 +213,8 @@ impl Cx {
             Condition::During(_) | Condition::NotDuring(_) | Condition::Faulty(Fault { path: None, .. }) => {}
             Condition::Field { path, .. } | Condition::Faulty(Fault { path: Some(path), .. }) => {
                 if !path.value.starts_with("data.") && !ENVELOPE.contains(&path.value.as_str()) {
-                    let diagnostic = Diagnostic::error(path.span, format!("a notification has no `{}`", path.value));
+                    let diagnostic =
+                        Diagnostic::error(Code::NoPath, path.span, format!("a notification has no `{}`", path.value));
                     self.push_once(path, diagnostic.did_you_mean(&path.value, ENVELOPE));
                     return;
                 }
@@ -208,7 +222,7 @@ impl Cx {
                 if let FieldKind::Undeclared { known, .. } = schemas.field(type_name, &segments) {
                     let message = format!("the schema of `{type_name}` has no `{}`", path.value);
                     let last = segments.last().copied().unwrap_or_default();
-                    let diagnostic = Diagnostic::error(path.span, message);
+                    let diagnostic = Diagnostic::error(Code::UndeclaredField, path.span, message);
                     self.push_once(path, diagnostic.did_you_mean(last, known.iter().map(String::as_str)));
                 }
             }
@@ -232,7 +246,10 @@ impl Cx {
                     let message =
                         format!("`{{{path}}}` is not a required string or integer in the schema of `{type_name}`");
                     let help = "require it in the schema, with each object on the way to it";
-                    self.push_once(&path, Diagnostic::error(target.written.span, message).help(help));
+                    self.push_once(
+                        &path,
+                        Diagnostic::error(Code::NotRequired, target.written.span, message).help(help),
+                    );
                 }
             }
         }
@@ -255,7 +272,7 @@ impl Cx {
                 && !self.doubtful.contains(&Kind::Type)
                 && let Some(declared) = config.types.get(type_name)
             {
-                self.warn(declared.span, format!("no rule can match type `{type_name}`"));
+                self.warn(Code::NoRule, declared.span, format!("no rule can match type `{type_name}`"));
             }
             // Of a rule that is declared twice one has to go.
             for (first, second) in ambiguous_ties(rules).filter(|(first, second)| first.name != second.name) {
@@ -271,7 +288,7 @@ impl Cx {
                     first.name, second.name, second.priority
                 );
                 let help = format!("give one of them another priority; `{}` is at {}", first.name, first.place);
-                let finding = Diagnostic::error(span, message).help(help);
+                let finding = Diagnostic::error(Code::SamePriority, span, message).help(help);
                 self.push_once(first.name.as_str(), both.into_iter().fold(finding, Diagnostic::note));
             }
         }

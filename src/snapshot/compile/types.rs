@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::TypeSpec;
 use super::{Cx, Kind};
 use crate::auth::Policies;
-use crate::config::{At, Config, Type};
+use crate::config::{At, Code, Config, Type};
 use crate::limits::Quotas;
 use crate::notification::TypeName;
 
@@ -43,7 +43,7 @@ impl Cx {
                 "policy `{}` asks for `{{{placeholder}}}` of a channel, and publishing `{name}` has none",
                 policy.name()
             );
-            self.error(publish?.span, message);
+            self.error(Code::NoPlaceholder, publish?.span, message);
         }
         let limit = match limit {
             None => None,

@@ -24,11 +24,11 @@ pub struct Invariant {
 #[derive(Debug, Clone)]
 pub enum Claim {
     /// Each goes to such a channel.
-    MustReach(Target),
+    Reaches(Target),
     /// None goes to such a channel.
-    MustNeverReach(Target),
+    NeverReaches(Target),
     /// None is dropped, by a rule or because no rule matches.
-    MustNotDrop,
+    NeverDrops,
 }
 
 /// Channels, as an invariant names them.
@@ -109,11 +109,11 @@ impl<'a> Question<'a> {
     /// What may break the claim: never less than what does.
     fn counterexamples(&self) -> Formula {
         let broken = match self.claim {
-            Claim::MustReach(target) => {
+            Claim::Reaches(target) => {
                 let reaching = (0..self.rules.len()).filter(|index| self.surely_reaches(*index, target));
                 Formula::All(reaching.map(|index| not(self.applies(index, |rule| rule.then == Then::Stop))).collect())
             }
-            Claim::MustNeverReach(target) => {
+            Claim::NeverReaches(target) => {
                 let reaching = (0..self.rules.len()).filter(|index| may_reach(&self.rules[*index], target));
                 let mut ways: Vec<_> = reaching.map(|index| self.applies(index, surely_stops)).collect();
                 if self.snapshot.unmatched == Unmatched::DeadLetter && self.is_dead_letter(target) {
@@ -121,7 +121,7 @@ impl<'a> Question<'a> {
                 }
                 Formula::Any(ways)
             }
-            Claim::MustNotDrop => {
+            Claim::NeverDrops => {
                 let dropping = (0..self.rules.len()).filter(|index| may_drop(&self.rules[*index]));
                 let mut ways: Vec<_> = dropping.map(|index| self.applies(index, surely_stops)).collect();
                 if self.snapshot.unmatched == Unmatched::Drop {
@@ -172,9 +172,9 @@ impl<'a> Question<'a> {
         };
         decision.outcome.is_ok()
             && match self.claim {
-                Claim::MustReach(target) => !reaches(target),
-                Claim::MustNeverReach(target) => reaches(target),
-                Claim::MustNotDrop => !decision.dropped.is_empty() || decision.deliveries.is_empty(),
+                Claim::Reaches(target) => !reaches(target),
+                Claim::NeverReaches(target) => reaches(target),
+                Claim::NeverDrops => !decision.dropped.is_empty() || decision.deliveries.is_empty(),
             }
     }
 

@@ -5,6 +5,8 @@
 //! wherever a value is none that is named. The fields are taken to be independent. Both admit more than there is, never
 //! less: what is found impossible here is impossible, what is found possible has to be shown by an example.
 
+#![expect(clippy::fn_params_excessive_bools, reason = "truth values are what this is about")]
+
 use serde_json::{Number, Value};
 
 use crate::config::Operator;

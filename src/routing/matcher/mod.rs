@@ -1,5 +1,8 @@
 //! A rule's `when`, compiled: the hot path builds nothing and compares typed values.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -395,117 +398,5 @@ pub fn compare(a: &Number, b: &Number) -> Option<Ordering> {
     match (a.as_i128(), b.as_i128()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
         _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::tz::TimeZone;
-    use serde_json::json;
-
-    use super::*;
-    use crate::config::DailyRange;
-    use crate::notification::Draft;
-
-    fn notification(data: Value) -> Notification {
-        let body = json!({"type": "order.updated", "priority": "high", "tags": ["eu", "vip"], "data": data});
-        Notification::accept(Draft::from_value(body).unwrap(), Timestamp::UNIX_EPOCH)
-    }
-
-    fn field(path: &str, operator: Operator, value: Value) -> Matcher {
-        Matcher::Field(Field::compile(path, operator, &value).unwrap())
-    }
-
-    fn holds(path: &str, operator: Operator, value: Value, data: Value) -> bool {
-        let notification = notification(data);
-        field(path, operator, value).matches(Facts { notification: &notification, now: Timestamp::UNIX_EPOCH })
-    }
-
-    #[test]
-    fn operators_compare_as_documented() {
-        use Operator as O;
-        let data = json!({"total": 100, "rate": 1.5, "status": "disputed", "big": u64::MAX, "none": null});
-        let cases = [
-            ("data.total", O::Eq, json!(100.0), true),
-            ("data.total", O::Eq, json!("100"), false),
-            ("data.status", O::In, json!(["paid", "disputed"]), true),
-            ("data.status", O::Ne, json!("paid"), true),
-            ("data.total", O::Gt, json!(100), false),
-            ("data.total", O::Gte, json!(100), true),
-            ("data.rate", O::Lt, json!(2), true),
-            ("data.rate", O::Lte, json!(1.5), true),
-            ("data.big", O::Gt, json!(u64::MAX - 1), true),
-            ("data.status", O::Gt, json!(1), false),
-            ("priority", O::AtLeast, json!("high"), true),
-            ("priority", O::AtLeast, json!("critical"), false),
-            ("data.status", O::StartsWith, json!("dis"), true),
-            ("data.status", O::EndsWith, json!("ted"), true),
-            ("data.status", O::Glob, json!("dis*"), true),
-            ("data.status", O::Glob, json!("dis"), false),
-            ("data.status", O::Regex, json!("^d.s"), true),
-            ("tags", O::Contains, json!("vip"), true),
-            ("tags", O::Contains, json!("vi"), false),
-            ("data.status", O::Contains, json!("put"), true),
-            ("data.none", O::Exists, json!(true), true),
-        ];
-        for (path, operator, value, expected) in cases {
-            assert_eq!(holds(path, operator, value.clone(), data.clone()), expected, "{path} {operator:?} {value}");
-        }
-    }
-
-    #[test]
-    fn a_missing_field_makes_every_comparison_false() {
-        use Operator as O;
-        for operator in [O::Eq, O::Ne, O::Contains] {
-            assert!(!holds("data.missing", operator, json!("x"), json!({})), "{operator:?}");
-        }
-        assert!(holds("data.missing", O::Exists, json!(false), json!({})));
-    }
-
-    #[test]
-    fn a_known_type_decides_its_tests() {
-        let either = Matcher::any(
-            [field("type", Operator::Eq, json!("order.updated")), field("data.x", Operator::Eq, json!(1))].into_iter(),
-        );
-        assert!(matches!(either.for_type("order.updated"), Matcher::Always(true)));
-        assert!(matches!(either.for_type("chat.mention"), Matcher::Field(_)));
-    }
-
-    #[test]
-    fn a_mismatch_names_the_first_failed_test_and_the_value_it_saw() {
-        let both = Matcher::all(
-            [field("data.a", Operator::Eq, json!(1)), field("data.b", Operator::Gte, json!(10))].into_iter(),
-        );
-        let notification = notification(json!({"a": 1, "b": 9}));
-        let saw = both.mismatch(Facts { notification: &notification, now: Timestamp::UNIX_EPOCH });
-        let expected = Mismatch::Field { path: "data.b".into(), wanted: "gte 10".into(), saw: Some(json!(9)) };
-        assert_eq!(saw, Some(expected));
-    }
-
-    #[test]
-    fn a_window_is_just_another_test() {
-        let range = DailyRange { start: 22 * 60, end: 7 * 60 };
-        let night = Arc::new(Window::new(
-            "night",
-            Box::new([range]),
-            Box::new([jiff::civil::Weekday::Thursday]),
-            TimeZone::UTC,
-        ));
-        let notification = notification(json!({}));
-        let at = |now: &str| Facts { notification: &notification, now: now.parse().unwrap() };
-        let during = Matcher::During(Arc::clone(&night), Side::Inside);
-        assert!(during.matches(at("1970-01-01T23:00:00Z")));
-        let closed = during.mismatch(at("1970-01-01T12:00:00Z"));
-        assert_eq!(closed, Some(Mismatch::Window { name: "night".into(), open: false }));
-    }
-
-    #[test]
-    fn disjoint_values_exclude_each_other() {
-        let status = |values: Value| field("data.status", Operator::In, values);
-        assert!(status(json!(["a", "b"])).excludes(&status(json!(["c"]))));
-        assert!(!status(json!(["a", "b"])).excludes(&status(json!(["b"]))));
-        assert!(!status(json!(["a"])).excludes(&field("data.other", Operator::Eq, json!("b"))));
-        let urgent = field("priority", Operator::AtLeast, json!("high"));
-        assert!(urgent.excludes(&field("priority", Operator::Eq, json!("low"))));
     }
 }
