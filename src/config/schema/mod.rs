@@ -93,7 +93,9 @@ fn root_keys() -> Value {
         "include": list(&reference("text")),
         "unmatched": words(&["reject", "drop", "dead-letter"]),
         "allow_empty": boolean(),
-        "paths": table("[paths]", &[], json!({ "schemas": reference("text"), "plugins": reference("text") })),
+        "paths": table("[paths]", &[], json!({
+            "schemas": reference("text"), "plugins": reference("text"), "generations": reference("text"),
+        })),
         "server": reference("server"),
         "broker": reference("broker"),
         "auth": table("[auth]", &[], json!({ "issuers": named("issuer"), "keys": named("key") })),
@@ -200,7 +202,8 @@ fn channel(names: &Names) -> Value {
 }
 
 fn type_(names: &Names) -> Value {
-    let keys = json!({ "schema": reference("text"), "publish": names.policy(), "limit": names.limit() });
+    let keys =
+        json!({ "schema": reference("text"), "publish": names.policy(), "limit": names.limit(), "trace": boolean() });
     table("[types.*]", &["schema", "publish"], keys)
 }
 

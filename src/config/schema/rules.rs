@@ -111,11 +111,19 @@ pub(super) fn test(names: &Names) -> Value {
     let keys = json!({
         "name": reference("text"),
         "given": { "type": "object" },
-        // With an offset, also where TOML has a datetime of its own.
-        "at": { "type": "string", "pattern": "([Zz]|[+-][0-9]{2}:?[0-9]{2})(\\[.*\\])?$" },
+        // With an offset, or a local time with `timezone`; also where TOML has a datetime of its own.
+        "at": { "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:" },
+        "timezone": reference("text"),
+        "stub": { "type": "object", "additionalProperties": {
+            "type": "string", "pattern": "^(pass|drop|drop:.+|error)$",
+        } },
         "expect": expected,
     });
-    table("[[tests]]", &["name", "given", "expect"], keys)
+    let mut test = table("[[tests]]", &["name", "given", "expect"], keys);
+    let absolute = json!({ "pattern": "([Zz]|[+-][0-9]{2}:?[0-9]{2})(\\[.*\\])?$" });
+    test["if"] = json!({ "required": ["at"], "properties": { "at": { "not": absolute } } });
+    test["then"] = json!({ "required": ["timezone"] });
+    test
 }
 
 /// `[[invariants]]`.
