@@ -144,7 +144,7 @@ fn server(names: &Names) -> Value {
 fn broker() -> Value {
     let keys = json!({
         "url": { "anyOf": [
-            { "type": "string", "pattern": "^(memory:|rediss?(\\+sentinel)?://|valkeys?://)" },
+            { "type": "string", "pattern": "^(memory:|rediss?(\\+sentinel)?://|valkeys?://|((redis|valkey)\\+)?unix://)" },
             reference("secret"),
         ] },
         "ca_file": reference("text"),
