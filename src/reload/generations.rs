@@ -93,7 +93,8 @@ impl Generations {
         let main = files.first().ok_or_else(|| io::Error::other("there is no file"))?;
         let folder = main.parent().unwrap_or(Path::new(""));
         private_folder(&self.0)?;
-        let new = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.0)?;
+        let new =
+            tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o700)).tempdir_in(&self.0)?;
         let mut relative = Vec::new();
         for file in files {
             let content = fs::read(file)?;
