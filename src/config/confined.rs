@@ -30,7 +30,7 @@ pub fn read_confined(folder: &Path, name: &At<String>) -> Result<Source, Diagnos
         }
         _ => fault(format!("cannot be read from `{}`: {error}", folder.display())),
     })?;
-    Ok(Source { path, text: text.into() })
+    Ok(Source::new(path, text.into()))
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -10,9 +10,29 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: Arc<str>,
+    /// Where its lines begin: thousands of rules ask for their places.
+    lines: Arc<[u32]>,
 }
 
 impl Source {
+    pub(super) fn new(path: PathBuf, text: Arc<str>) -> Self {
+        let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
+        let lines = std::iter::once(0).chain(after_newlines).collect();
+        Self { path, text, lines }
+    }
+
+    /// The line of a byte, counted from 1, and where it begins.
+    fn line(&self, at: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start as usize <= at);
+        (line, self.lines.get(line.wrapping_sub(1)).map_or(0, |start| *start as usize))
+    }
+
+    /// A byte's place, as editors count.
+    fn position(&self, at: usize) -> Position {
+        let (line, start) = self.line(at);
+        Position { line, column: self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1 }
+    }
+
     /// The path as messages show it: relative to the current folder where it is below it.
     #[must_use]
     pub fn shown_path(&self) -> String {
@@ -35,7 +55,7 @@ pub struct Sources {
 impl Sources {
     /// Adds a file, and returns the index that its spans carry.
     pub fn add(&mut self, path: PathBuf, text: Arc<str>) -> u32 {
-        self.files.push(Source { path, text });
+        self.files.push(Source::new(path, text));
         (self.files.len() - 1) as u32
     }
 
@@ -67,18 +87,18 @@ impl Sources {
     /// Where a span starts and ends, as editors count.
     #[must_use]
     pub fn range(&self, span: Span) -> Option<[Position; 2]> {
-        let text = &*self.get(span.file)?.text;
+        let source = self.get(span.file)?;
+        let text = &*source.text;
         let start = text.floor_char_boundary(span.start as usize);
         let end = text.ceil_char_boundary(span.end as usize).max(start);
-        Some([position(text, start), position(text, end)])
+        Some([source.position(start), source.position(end)])
     }
 
     /// `path:line` of a span's start, as `explain` and messages name a place.
     #[must_use]
     pub fn place(&self, span: Span) -> String {
         let Some(source) = self.get(span.file) else { return String::new() };
-        let before = source.text.get(..span.start as usize).unwrap_or_default();
-        format!("{}:{}", source.shown_path(), before.matches('\n').count() + 1)
+        format!("{}:{}", source.shown_path(), source.line(span.start as usize).0)
     }
 }
 
@@ -89,12 +109,6 @@ pub struct Position {
     pub line: usize,
     /// The character, whatever its width.
     pub column: usize,
-}
-
-fn position(text: &str, at: usize) -> Position {
-    let before = &text[..at];
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Position { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
 }
 
 /// A stretch of bytes in one source file.
