@@ -1,45 +1,20 @@
 //! How two lists differ, line by line.
 
+use similar::{Algorithm, capture_diff_slices};
+
 /// The elements of both lists in order: `-` before what only `expected` has, `+` before what only `got` has. An empty
 /// list has the line `nothing`.
 pub(super) fn lines(expected: &[String], got: &[String]) -> Vec<String> {
-    let common = common(expected, got);
-    let marked = |mark: char, text: &str| format!("{mark} {text}");
-    let (mut lines, mut old, mut new) = (Vec::new(), 0, 0);
-    if expected.is_empty() {
-        lines.push(marked('-', "nothing"));
+    if expected.is_empty() || got.is_empty() {
+        let side = |mark: char, list: &[String]| match list {
+            [] => vec![format!("{mark} nothing")],
+            list => list.iter().map(|text| format!("{mark} {text}")).collect(),
+        };
+        return [side('-', expected), side('+', got)].concat();
     }
-    while old < expected.len() || new < got.len() {
-        if old < expected.len() && new < got.len() && expected[old] == got[new] {
-            lines.push(marked(' ', &got[new]));
-            (old, new) = (old + 1, new + 1);
-        } else if new == got.len() || (old < expected.len() && common[old + 1][new] >= common[old][new + 1]) {
-            lines.push(marked('-', &expected[old]));
-            old += 1;
-        } else {
-            lines.push(marked('+', &got[new]));
-            new += 1;
-        }
-    }
-    if got.is_empty() {
-        lines.push(marked('+', "nothing"));
-    }
-    lines
-}
-
-/// How many elements the rest of one list, from each index, has in common with each rest of the other.
-fn common(expected: &[String], got: &[String]) -> Vec<Vec<usize>> {
-    let mut common = vec![vec![0; got.len() + 1]; expected.len() + 1];
-    for old in (0..expected.len()).rev() {
-        for new in (0..got.len()).rev() {
-            common[old][new] = if expected[old] == got[new] {
-                common[old + 1][new + 1] + 1
-            } else {
-                common[old + 1][new].max(common[old][new + 1])
-            };
-        }
-    }
-    common
+    let operations = capture_diff_slices(Algorithm::Myers, expected, got);
+    let changes = operations.iter().flat_map(|operation| operation.iter_changes(expected, got));
+    changes.map(|change| format!("{} {}", change.tag(), change.value())).collect()
 }
 
 #[cfg(test)]
@@ -51,7 +26,7 @@ mod tests {
         for (expected, got, shown) in [
             ("a b c", "a c", "  a|- b|  c"),
             ("a c", "a b c", "  a|+ b|  c"),
-            ("a b", "b a", "- a|  b|+ a"),
+            ("a b", "b a", "+ b|  a|- b"),
             ("a", "b", "- a|+ b"),
             ("a", "", "- a|+ nothing"),
             ("", "a b", "- nothing|+ a|+ b"),

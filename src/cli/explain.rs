@@ -55,7 +55,5 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn list(violations: &[Violation]) -> String {
-    let place = |pointer: &str| if pointer.is_empty() { "the body".to_owned() } else { pointer.to_owned() };
-    let lines = violations.iter().map(|violation| format!("  {} {}", place(&violation.pointer), violation.detail));
-    lines.collect::<Vec<_>>().join("\n")
+    violations.iter().map(|violation| format!("  {violation}")).collect::<Vec<_>>().join("\n")
 }

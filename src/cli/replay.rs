@@ -114,7 +114,7 @@ fn outcome(snapshot: &Snapshot, sample: &Sample) -> Outcome {
     match snapshot.schemas.validate(sample.notification.draft.clone()) {
         Ok(_) => Outcome::Decided(snapshot::explain(snapshot, &sample.notification, sample.at)),
         Err(violations) => {
-            let faults: Vec<_> = violations.iter().map(|v| format!("{} {}", v.pointer, v.detail)).collect();
+            let faults: Vec<_> = violations.iter().map(ToString::to_string).collect();
             Outcome::Invalid(faults.join("; "))
         }
     }

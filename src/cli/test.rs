@@ -74,8 +74,7 @@ fn failure(snapshot: &Snapshot, test: &Test, trial: &Trial) -> Result<String, st
         Account::Invalid(violations) => {
             writeln!(text, "result: invalid")?;
             for violation in violations {
-                let pointer = if violation.pointer.is_empty() { "the body" } else { &violation.pointer };
-                writeln!(text, "  {pointer} {}", violation.detail)?;
+                writeln!(text, "  {violation}")?;
             }
         }
     }

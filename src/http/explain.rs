@@ -22,7 +22,7 @@ use crate::snapshot::{self, Snapshot};
 /// What explanations are asked about besides the notification.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct Questions {
     /// When it is accepted, such as `2026-03-29T23:10:00Z`; now when absent.
     at: Option<String>,
     /// A principal such as `app:u42`: whether they would receive it.
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     producer: Option<String>,
 }
 
-impl Asked {
+impl Questions {
     fn at(&self) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = &self.at else { return Ok(None) };
         let at = text.parse().map_err(|_| {
@@ -45,7 +45,7 @@ impl Asked {
 /// `POST /v1/admin/explain`: what would become of a notification, and why. Nothing is sent or counted.
 pub(super) async fn explain(
     State(context): State<Context>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<Questions>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
@@ -66,7 +66,7 @@ async fn explained(
     snapshot: &Snapshot,
     notification: &Arc<Notification>,
     now: Timestamp,
-    asked: &Asked,
+    asked: &Questions,
 ) -> Value {
     let explanation = snapshot::explain(snapshot, notification, now);
     let (pipeline, decision) = (&context.pipeline, &explanation.decision);
@@ -141,7 +141,7 @@ pub(super) async fn decisions(
 pub(super) async fn decision(
     State(context): State<Context>,
     path: Result<Path<String>, PathRejection>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<Questions>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
     let Path(id) = path.map_err(|rejection| bad(rejection.body_text()))?;

@@ -1,5 +1,7 @@
 //! `POST /v1/notifications` and its batch.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -107,7 +109,11 @@ enum Answers {
     NotInTime,
 }
 
-async fn accept(context: &Context, submission: Submission<'_>, headers: &HeaderMap) -> Result<Receipt, PublishError> {
+async fn accept(
+    context: &Context,
+    submission: Submission<'_>,
+    headers: &HeaderMap,
+) -> Result<Arc<Receipt>, PublishError> {
     let span = tracing::debug_span!("publish", trace.id = extract::trace_id(headers), revision = tracing::field::Empty);
     let timer = context.pipeline.metrics.publish_duration.start_timer();
     let result = context.pipeline.accept(submission).instrument(span.clone()).await;

@@ -1,5 +1,6 @@
 //! What a producer sends, checked member by member: every fault at once, each with a JSON Pointer (RFC 6901).
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -26,6 +27,13 @@ pub struct Violation {
     pub pointer: String,
     /// What is wrong with it; lower case, no full stop.
     pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.pointer.is_empty() { "the body" } else { &self.pointer };
+        write!(f, "{place} {}", self.detail)
+    }
 }
 
 impl Violation {

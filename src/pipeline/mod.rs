@@ -138,7 +138,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`PublishError`], each variant with what the producer can do about it.
-    pub async fn accept(&self, submission: Submission<'_>) -> Result<Receipt, PublishError> {
+    pub async fn accept(&self, submission: Submission<'_>) -> Result<Arc<Receipt>, PublishError> {
         let result = self.decide_and_send(submission).await;
         if submission.mode == Mode::Publish {
             let reason = result.as_ref().map_or_else(PublishError::reason, |receipt| receipt.reason);
@@ -147,7 +147,7 @@ impl Pipeline {
         result
     }
 
-    async fn decide_and_send(&self, submission: Submission<'_>) -> Result<Receipt, PublishError> {
+    async fn decide_and_send(&self, submission: Submission<'_>) -> Result<Arc<Receipt>, PublishError> {
         // What a broker in this process takes now dies with it; one outside delivers it through other nodes.
         if self.draining.load(Ordering::Relaxed) && !self.broker.outlives_node() {
             return Err(PublishError::Draining);
@@ -181,6 +181,7 @@ impl Pipeline {
             let published = self.send(&permit, &snapshot, &notification, decision, key).await?;
             receipt.record(published, self.broker.durability());
         }
+        let receipt = Arc::new(receipt);
         if submission.mode == Mode::Publish {
             self.trace.accepted(&receipt, &subject);
         }

@@ -48,7 +48,7 @@ pub struct Traced {
 #[derive(Debug)]
 pub enum Told {
     /// It was accepted.
-    Accepted(Box<Receipt>),
+    Accepted(Arc<Receipt>),
     /// It was refused for what it is.
     Refused(Refusal),
 }
@@ -65,14 +65,14 @@ struct Kept {
 }
 
 impl Trace {
-    /// Keeps what was accepted, if it is one to keep. `body` is how long the notification is.
-    pub(super) fn accepted(&self, receipt: &Receipt, traced: &Subject<'_>) {
+    /// Keeps what was accepted, if it is one to keep.
+    pub(super) fn accepted(&self, receipt: &Arc<Receipt>, traced: &Subject<'_>) {
         let is_dropped = !receipt.dropped.is_empty() || receipt.reason.outcome() == Outcome::Dropped;
         // The end of an id is random, whoever made it.
         let is_sampled =
             traced.notification.draft.priority > Priority::Low || receipt.id.as_u128().is_multiple_of(SAMPLED);
         if is_dropped || is_sampled {
-            self.push(receipt.id, receipt.revision, Told::Accepted(Box::new(receipt.clone())), traced);
+            self.push(receipt.id, receipt.revision, Told::Accepted(Arc::clone(receipt)), traced);
         }
     }
 
@@ -88,13 +88,18 @@ impl Trace {
         let bytes = if traced.may_keep { traced.bytes } else { 0 };
         let (at, producer) = (traced.notification.created_at, Arc::clone(traced.producer));
         let one = Arc::new(Traced { id, at, producer, revision, type_name, priority, told, notification, bytes });
+        let mut oldest = Vec::new();
         let mut kept = self.0.lock();
         kept.bytes += bytes;
         kept.decisions.push_back(one);
         while kept.decisions.len() > MAX_DECISIONS || kept.bytes > MAX_BYTES {
-            let Some(oldest) = kept.decisions.pop_front() else { break };
-            kept.bytes -= oldest.bytes;
+            let Some(old) = kept.decisions.pop_front() else { break };
+            kept.bytes -= old.bytes;
+            oldest.push(old);
         }
+        drop(kept);
+        // Freeing them is no business of whoever waits for the lock.
+        drop(oldest);
     }
 
     /// The decision about a notification, the newest if there are several.
@@ -173,7 +178,7 @@ mod tests {
         let traced = Subject { notification: &notification, producer: &"p".into(), may_keep, bytes };
         let decision =
             Decision { rules: Vec::new(), deliveries: Vec::new(), dropped: Vec::new(), outcome: Ok(Reason::Routed) };
-        let receipt = Receipt::new(&notification, Revision::new([0; 32]), &decision, None);
+        let receipt = Receipt::new(&notification, Revision::new([0; 32]), &decision, None).into();
         trace.accepted(&receipt, &traced);
         notification.id
     }

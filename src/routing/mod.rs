@@ -8,6 +8,6 @@ mod window;
 
 pub use channel::{Captures, ChannelSpec, Channels};
 pub use matcher::{Facts, Field, Matcher, Mismatch, Side, compare, same};
-pub use table::{Action, Route, RoutingTable, Rule, ambiguous_ties};
+pub use table::{Action, Route, RoutingTable, Rule};
 pub use template::{BadSegment, Pattern, Template};
 pub use window::Window;

@@ -115,11 +115,3 @@ impl Rule {
         }
     }
 }
-
-/// Pairs of rules of one type whose priority is equal and that may both match, so that their order is open.
-pub fn ambiguous_ties(rules: &[Rule]) -> impl Iterator<Item = (&Rule, &Rule)> {
-    rules.iter().enumerate().flat_map(move |(index, first)| {
-        let ties = rules[index + 1..].iter().take_while(move |second| second.priority == first.priority);
-        ties.filter(|second| !first.matcher.excludes(&second.matcher)).map(move |second| (first, second))
-    })
-}

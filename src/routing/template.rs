@@ -92,12 +92,17 @@ impl Pattern {
     /// Whether one channel name could fit both.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.parts.len() == other.parts.len()
-            && self.parts.iter().zip(&other.parts).all(|pair| match pair {
-                (Part::Literal(mine), Part::Literal(theirs)) => mine == theirs,
-                _ => true,
-            })
+        overlap(&self.parts, &other.parts)
     }
+}
+
+/// Whether placeholders can be filled so that both are the same.
+fn overlap<P>(mine: &[Part<P>], theirs: &[Part<P>]) -> bool {
+    mine.len() == theirs.len()
+        && mine.iter().zip(theirs).all(|pair| match pair {
+            (Part::Literal(mine), Part::Literal(theirs)) => mine == theirs,
+            _ => true,
+        })
 }
 
 impl fmt::Display for Pattern {
@@ -168,11 +173,7 @@ impl Template {
     /// Whether both may be filled to one channel.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.parts.len() == other.parts.len()
-            && self.parts.iter().zip(&other.parts).all(|pair| match pair {
-                (Part::Literal(mine), Part::Literal(theirs)) => mine == theirs,
-                _ => true,
-            })
+        overlap(&self.parts, &other.parts)
     }
 
     /// The channel that it names for `notification`.

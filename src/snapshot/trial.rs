@@ -122,7 +122,7 @@ impl Got {
     }
 
     fn refused(code: &str, violations: &[Violation]) -> Self {
-        let details: Vec<_> = violations.iter().map(|v| format!("{} {}", v.pointer, v.detail)).collect();
+        let details: Vec<_> = violations.iter().map(ToString::to_string).collect();
         Self { refused: Some(code.to_owned()), detail: Some(details.join("; ")), ..Self::default() }
     }
 

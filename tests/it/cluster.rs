@@ -13,7 +13,7 @@ fn limited(url: &str) -> Scenario {
 
 async fn start(scenario: Scenario) -> TestServer {
     let node = TestServer::start(scenario).await;
-    eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+    node.ready().await;
     node
 }
 

@@ -18,7 +18,7 @@ async fn nodes(guarded: &Guarded) -> [TestServer; 2] {
     };
     let nodes = [start().await, start().await];
     for node in &nodes {
-        eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+        node.ready().await;
     }
     nodes
 }
@@ -103,7 +103,7 @@ async fn a_killed_primary_is_followed_by_its_replica() {
         producer.all_reach(reader).await;
     }
     for node in &nodes {
-        eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+        node.ready().await;
     }
 }
 

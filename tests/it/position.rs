@@ -9,7 +9,7 @@ use crate::support::{Redis, Scenario, TestServer, eventually, order};
 
 async fn start(redis: &Redis) -> TestServer {
     let node = TestServer::start(Scenario::shop().at(&redis.url())).await;
-    eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+    node.ready().await;
     node
 }
 
@@ -83,7 +83,7 @@ async fn a_hundred_who_come_back_to_one_place_together_share_what_is_read() {
     let redis = Redis::start().await;
     let scenario = Scenario::shop().at(&redis.url()).server("ring_records = 1\nmax_streams_per_principal = 200");
     let node = TestServer::start(scenario.user_channel("history = { size = 10_000, ttl = \"1h\" }")).await;
-    eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+    node.ready().await;
     let keeps_it_open = node.subscribe("user.c7").await;
     let cursor = keeps_it_open.cursor().to_owned();
     // Two pages, of which the ring has only the last record.

@@ -17,14 +17,10 @@ async fn nodes(redis: &Redis) -> [TestServer; 2] {
         TestServer::start(scenario.user_channel("history = { size = 10_000, ttl = \"1h\" }")).await
     };
     let nodes = [start().await, start().await];
-    ready(&nodes).await;
-    nodes
-}
-
-async fn ready(nodes: &[TestServer]) {
-    for node in nodes {
-        eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+    for node in &nodes {
+        node.ready().await;
     }
+    nodes
 }
 
 /// Publishes orders that have not been, until `enough`, and counts how each ended.
@@ -107,7 +103,7 @@ async fn whoever_looks_at_channels_writes_nothing() {
     let redis = Redis::start().await;
     let open = Scenario::shop().replace("{ claim = \"sub\", equals = \"{user}\" }", "{ anyone = true }");
     let node = TestServer::start(open.replace("default = true\n", "").at(&redis.url())).await;
-    ready(std::slice::from_ref(&node)).await;
+    node.ready().await;
     for number in 0..20 {
         let info = node.send(node.get(&format!("/v1/channels/user.c{number}"))).await.ok();
         assert_eq!(info["lanes"]["normal"]["position"], Value::Null);
@@ -181,7 +177,9 @@ async fn a_crash_of_redis_closes_no_stream_and_loses_nothing_that_was_accepted()
     assert_eq!(nodes[0].send(nodes[0].get("/livez")).await.status, 200);
     redis.restart().await;
     eventually("publishing works again", async || producer.publish(&nodes[0]).await == 202).await;
-    ready(&nodes).await;
+    for node in &nodes {
+        node.ready().await;
+    }
     for round in 0..50 {
         assert_eq!(producer.publish(&nodes[round % 2]).await, 202);
     }
@@ -210,7 +208,9 @@ async fn feeds_that_are_cut_under_load_lose_nothing() {
     let nodes = nodes(&redis).await;
     let mut readers = [nodes[0].subscribe("user.c7").await, nodes[1].subscribe("user.c7").await];
     all_reach_though_feeds_are_cut(&redis, &nodes, &mut readers).await;
-    ready(&nodes).await;
+    for node in &nodes {
+        node.ready().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -327,7 +327,7 @@ async fn a_grant_that_goes_while_a_stream_opens_opens_nothing() {
     let redis = Redis::start().await;
     let scenario = Scenario::shop().at(&redis.url()).broker("timeout = \"15s\"");
     let node = TestServer::start(scenario).await;
-    ready(std::slice::from_ref(&node)).await;
+    node.ready().await;
     // The stream is authorized, and waits for Redis.
     redis.freeze();
     let before = node.metric("fanfare_connections").await;

@@ -12,14 +12,10 @@ const OUTAGE: Duration = Duration::from_secs(8);
 async fn nodes(cluster: &Cluster) -> [TestServer; 2] {
     let start = async || TestServer::start(Scenario::shop().at(&cluster.url())).await;
     let nodes = [start().await, start().await];
-    ready(&nodes).await;
-    nodes
-}
-
-async fn ready(nodes: &[TestServer]) {
-    for node in nodes {
-        eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+    for node in &nodes {
+        node.ready().await;
     }
+    nodes
 }
 
 /// Publishes orders for one user until each is accepted, and follows them on both nodes.
@@ -116,7 +112,9 @@ async fn slots_that_move_under_load_lose_nothing_and_double_nothing() {
     for customer in &mut customers {
         customer.all_arrived().await;
     }
-    ready(&nodes).await;
+    for node in &nodes {
+        node.ready().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +143,9 @@ async fn a_primary_that_is_lost_disturbs_its_own_channels_only() {
         assert_eq!(customer.refused > 0, index == 0, "{index}: {}", customer.refused);
         customer.all_arrived().await;
     }
-    ready(&nodes).await;
+    for node in &nodes {
+        node.ready().await;
+    }
 }
 
 #[tokio::test]

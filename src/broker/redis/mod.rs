@@ -75,7 +75,7 @@ use self::wanted::Wanted;
 use super::Unavailable;
 use crate::config;
 use crate::notification::ChannelName;
-use crate::stream::{Inlet, Lane, Position};
+use crate::stream::{Inlet, Position};
 use crate::telemetry::Metrics;
 
 /// The broker in Redis.
@@ -179,12 +179,6 @@ impl Redis {
     async fn make(&self, one: Work<'_>) -> Result<Value, NoReply> {
         let outcomes = self.spread(one, Instant::now() + self.timeout).await;
         Ok(outcomes.into_iter().next().transpose()?.map(|reply| reply.value).unwrap_or_default())
-    }
-
-    /// The keys that a script which writes works on, in the order in which `history.lua` takes them.
-    fn write_keys(&self, channel: &ChannelName) -> Vec<String> {
-        let [express, normal] = Lane::ALL.map(|lane| self.keys.records(channel, lane));
-        vec![self.keys.meta(channel), express, normal]
     }
 }
 

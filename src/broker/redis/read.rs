@@ -6,6 +6,7 @@ use bytes::Bytes;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
+use super::commands::Form;
 use super::envelope::{Unreadable, decode};
 use super::keys::{lane_code, slot_of_channel};
 use super::publish::{meta_ttl, millis};
@@ -92,7 +93,8 @@ impl Redis {
     }
 
     async fn open(&self, channel: &ChannelName) -> Result<[Position; 2], Unavailable> {
-        let mut call = self.scripts.open.call(&self.write_keys(channel));
+        let mut call = self.scripts.open.begin(Form::Hash, 3, 8, 256);
+        self.keys.for_write(channel, &mut call);
         call.arg(Epoch::random().to_string()).arg(millis(meta_ttl(Duration::ZERO)));
         let reply = self.run_once(slot_of_channel(channel), &self.scripts.open, call).await?;
         parse_tops(channel, reply)?.ok_or_else(|| malformed(channel))

@@ -201,34 +201,6 @@ impl Matcher {
             other => Self::Not(Box::new(other)),
         }
     }
-
-    /// Whether two conditions are seen to exclude each other: some field must have a value of two sets that
-    /// share none. `false` means that they may both be true.
-    #[must_use]
-    pub fn excludes(&self, other: &Self) -> bool {
-        self.required_values().iter().any(|(path, mine)| {
-            let theirs = other.required_values();
-            let theirs = theirs.iter().find(|(their_path, _)| their_path == path);
-            theirs.is_some_and(|(_, theirs)| !mine.iter().any(|value| theirs.iter().any(|v| same(v, value))))
-        })
-    }
-
-    /// The fields that must equal one of some values for the condition to be true. Lists are left out: a list
-    /// may hold several values at once.
-    fn required_values(&self) -> Vec<(&[Box<str>], Vec<Value>)> {
-        match self {
-            Self::Field(field) => match &field.test {
-                Test::OneOf(values) => vec![(&field.path, values.to_vec())],
-                Test::AtLeast(least) => {
-                    let urgent = Priority::ALL.into_iter().filter(|priority| priority >= least);
-                    vec![(&field.path, urgent.map(|priority| Value::String(priority.to_string())).collect())]
-                }
-                _ => Vec::new(),
-            },
-            Self::All(inner) => inner.iter().flat_map(Self::required_values).collect(),
-            _ => Vec::new(),
-        }
-    }
 }
 
 /// The parts of a junction that are open, when there are several; else what the junction comes down to. A part

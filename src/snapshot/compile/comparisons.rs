@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Cx;
 use crate::config::{At, Code, Condition, Diagnostic, Operator};
 use crate::notification::TypeName;
+use crate::routing::same;
 use crate::schemas::{Field, FieldKind, JsonType, SchemaRegistry};
 
 /// Every operator that a field of some type can have.
@@ -124,14 +125,6 @@ fn may_equal(kind: JsonType, value: &Value) -> bool {
         | (JsonType::String, Value::String(_)) => true,
         (JsonType::Integer, Value::Number(number)) => number.as_f64().is_none_or(|number| number.fract() == 0.0),
         _ => false,
-    }
-}
-
-/// As JSON Schema has it: 1 and 1.0 are one number.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
-        _ => one == other,
     }
 }
 

@@ -10,11 +10,9 @@ use super::channels::Patterns;
 use super::{Cx, Kind};
 use crate::config::{self, Action as RawAction, At, Code, Condition, Config, Diagnostic, Fault, Operator};
 use crate::notification::{Name, TypeName};
-use crate::routing::{
-    Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Side, Template, Window, ambiguous_ties,
-};
+use crate::routing::{Action, Channels, Field, Matcher, Route, RoutingTable, Rule, Side, Template, Window};
 use crate::schemas::{Field as SchemaField, FieldKind, JsonType, SchemaRegistry};
-use crate::snapshot::proofs::{Invariant, Tie, tie};
+use crate::snapshot::proofs::{Invariant, Tie, ties};
 
 /// Members that every notification may have, beside `data`.
 const ENVELOPE: [&str; 9] = ["type", "userId", "title", "message", "priority", "tags", "source", "collapseKey", "id"];
@@ -275,9 +273,9 @@ impl Cx {
                 self.warn(Code::NoRule, declared.span, format!("no rule can match type `{type_name}`"));
             }
             // Of a rule that is declared twice one has to go.
-            for (first, second) in ambiguous_ties(rules).filter(|(first, second)| first.name != second.name) {
-                let both = match tie(schemas, type_name, first, second) {
-                    Tie::Excluded => continue,
+            let ties = ties(schemas, type_name, rules).into_iter();
+            for (first, second, tie) in ties.filter(|(first, second, _)| first.name != second.name) {
+                let both = match tie {
                     _ if !is_clear => None,
                     Tie::Shown(witness) => Some(format!("both match {witness}")),
                     Tie::Undecided => Some("whether both can match one notification was not decided".to_owned()),

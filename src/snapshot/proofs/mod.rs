@@ -17,4 +17,4 @@ mod witness;
 
 pub use invariants::Invariant;
 pub(super) use invariants::{Claim, Proof, Target, prove};
-pub(super) use rules::{Finding, Tie, examine, tie};
+pub(super) use rules::{Finding, Tie, examine, ties};

@@ -53,8 +53,6 @@ pub(in crate::snapshot) enum Finding {
 pub(in crate::snapshot) enum Tie {
     /// They do, for this one.
     Shown(Witness),
-    /// They cannot.
-    Excluded,
     /// Neither could be shown.
     Undecided,
 }
@@ -106,19 +104,37 @@ fn sum_up(rule: Name, fates: Vec<(TypeName, Fate)>) -> Option<Finding> {
     })
 }
 
-/// Whether two rules of a type may both match.
+/// The pairs of rules of a type that have one priority and are not seen to exclude each other. `rules` are in their order.
 #[must_use]
-pub(in crate::snapshot) fn tie(schemas: &SchemaRegistry, type_name: &TypeName, first: &Rule, second: &Rule) -> Tie {
-    let space = Space::new(schemas, type_name, &[&first.matcher, &second.matcher]);
-    let both = Formula::All(vec![Formula::Shared(0), Formula::Shared(1)]);
+pub(in crate::snapshot) fn ties<'a>(
+    schemas: &SchemaRegistry,
+    type_name: &TypeName,
+    rules: &'a [Rule],
+) -> Vec<(&'a Rule, &'a Rule, Tie)> {
+    let mut ties = Vec::new();
+    for group in rules.chunk_by(|one, other| one.priority == other.priority).filter(|group| group.len() > 1) {
+        let matchers: Vec<&Matcher> = group.iter().map(|rule| &rule.matcher).collect();
+        let space = Space::new(schemas, type_name, &matchers);
+        for second in 1..group.len() {
+            ties.extend((0..second).filter_map(|first| {
+                Some((&group[first], &group[second], tie(&space, schemas, group, [first, second])?))
+            }));
+        }
+    }
+    ties
+}
+
+/// Whether two rules may both match; none if they cannot.
+fn tie(space: &Space, schemas: &SchemaRegistry, rules: &[Rule], pair: [usize; 2]) -> Option<Tie> {
+    let both = Formula::All(pair.map(Formula::Shared).into());
     let found = space.search(&both, |region| {
-        let witness = witness::find(&space, region, schemas)?;
-        [first, second].iter().all(|rule| rule.matches(witness.facts())).then_some(witness)
+        let witness = witness::find(space, region, schemas)?;
+        pair.iter().all(|index| rules[*index].matches(witness.facts())).then_some(witness)
     });
     match found {
-        Found::Example(witness) => Tie::Shown(witness),
-        Found::Nothing => Tie::Excluded,
-        Found::Undecided => Tie::Undecided,
+        Found::Example(witness) => Some(Tie::Shown(witness)),
+        Found::Nothing => None,
+        Found::Undecided => Some(Tie::Undecided),
     }
 }
 
@@ -136,13 +152,17 @@ impl<'a> Table<'a> {
         Self { snapshot, rules, space: Space::new(&snapshot.schemas, type_name, &matchers) }
     }
 
+    fn stopping_before(&self, index: usize) -> Vec<usize> {
+        (0..index).filter(|earlier| surely_stops(&self.rules[*earlier])).collect()
+    }
+
     fn fate(&self, index: usize) -> Fate {
         let rule = &self.rules[index];
         let matches = Formula::Shared(index);
         if self.space.is_impossible(&matches) {
             return Fate::Never;
         }
-        let before: Vec<usize> = (0..index).filter(|earlier| surely_stops(&self.rules[*earlier])).collect();
+        let before = self.stopping_before(index);
         if before.is_empty() || !self.space.is_impossible(&passing(&matches, &before)) {
             return Fate::Reachable;
         }
@@ -195,7 +215,7 @@ impl<'a> Table<'a> {
         let Action::To(routes) = &rule.action else { return None };
         let mut placeholders = routes.iter().flat_map(|route| route.template.placeholders());
         placeholders.find(|path| path.len() == 1 && &*path[0] == "userId")?;
-        let before: Vec<usize> = (0..index).filter(|earlier| surely_stops(&self.rules[*earlier])).collect();
+        let before = self.stopping_before(index);
         let without_user = Formula::Not(Box::new(Formula::Shared(self.rules.len())));
         let formula = passing(&Formula::All(vec![Formula::Shared(index), without_user]), &before);
         let found = self.space.search(&formula, |region| {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::asked;
-use crate::support::{Answer, Redis, Scenario, TestServer, eventually, order};
+use crate::support::{Answer, Redis, Scenario, TestServer, order};
 
 /// Publishes with each key.
 const PUBLISHES: usize = 100;
@@ -45,7 +45,7 @@ async fn publish_with(keys: usize) -> String {
     redis.run("CONFIG SET appendfsync no").await;
     let start = async || {
         let node = TestServer::start(Scenario::shop().at(&redis.url()).user_channel(HISTORY)).await;
-        eventually("the node is ready", async || node.send(node.get("/readyz")).await.status == 200).await;
+        node.ready().await;
         node
     };
     let nodes = [start().await, start().await];

@@ -115,7 +115,7 @@ impl<'a> Story<'a> {
             let notification = self.draw();
             let node = &self.world.nodes[dice.below(self.world.nodes.len())];
             let receipt = node.publish(self.settings, &notification).await;
-            for sent in receipt.channels {
+            for sent in &receipt.channels {
                 let outcome = Outcome::Ok(sent.position.unwrap());
                 let channel = sent.channel.as_str().into();
                 let published = Published { channel, lane: sent.lane, payload: content(&notification), outcome };

@@ -113,7 +113,7 @@ fn hub_settings(dice: &Dice) -> HubSettings {
 pub(super) struct Refused;
 
 impl Node {
-    pub(super) async fn publish(&self, settings: &Settings, notification: &Value) -> Receipt {
+    pub(super) async fn publish(&self, settings: &Settings, notification: &Value) -> Arc<Receipt> {
         let (credential, body) = (Some(&settings.producer), notification.to_string());
         let submission = Submission { credential, body: body.as_bytes(), idempotency_key: None, mode: Mode::Publish };
         self.pipeline.accept(submission).await.unwrap()

@@ -13,7 +13,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::scenario::{self, Scenario};
-use super::{Answer, DEADLINE, Listen, Subscriber, within_deadline};
+use super::{Answer, DEADLINE, Listen, Subscriber, eventually, within_deadline};
 
 /// A running server and its configuration.
 pub(crate) struct TestServer {
@@ -103,6 +103,11 @@ impl TestServer {
     /// The revision in force, as operators see it.
     pub(crate) async fn admin_get(&self, path: &str) -> Answer {
         self.send(self.client.get(format!("http://{}{path}", self.admin))).await
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(&self) {
+        eventually("the node is ready", async || self.send(self.get("/readyz")).await.status == 200).await;
     }
 
     /// Asks the admin listener, with a JSON body.
