@@ -6,14 +6,19 @@ use std::fs;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
+use fanfare::config;
 use fanfare::notification::{Draft, Notification};
-use fanfare::reload::load_and_compile;
-use fanfare::snapshot::{Snapshot, evaluate};
+use fanfare::snapshot::{Depth, Snapshot, compile, evaluate};
 use jiff::Timestamp;
 use serde_json::json;
+use tempfile::TempDir;
 
-/// Rules of a type where rules are spread over types.
-const RULES_OF_A_TYPE: usize = 10;
+// As the server has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Rules of a type where rules are spread over types: of 10 000 rules over 200 types.
+const RULES_OF_A_TYPE: usize = 50;
 
 fn main() {
     divan::main();
@@ -37,11 +42,11 @@ when = { type = "filtered" }
 filter = "muted-threads"
 to = ["user.{userId}"]
 "#;
-const SCHEMA: &str = r#"{"type": "object", "required": ["userId"],
-    "properties": {"data": {"type": "object", "properties": {"total": {"type": "integer"}}}}}"#;
+const SCHEMA: &str = r#"{"type": "object", "required": ["userId"], "properties": {"data": {"type": "object",
+    "properties": {"total": {"type": "integer"}, "kind": {"enum": ["a", "b", "c"]}, "note": {"type": "string"}}}}}"#;
 
-/// A configuration of so many rules, so many of them of one type; the last of each type takes what the others leave.
-fn snapshot(rules: usize, of_a_type: usize) -> Snapshot {
+/// A folder with a configuration of so many rules, so many of them of one type; the last of each type takes what the others leave.
+fn written(rules: usize, of_a_type: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut config = HEAD.to_owned();
     let types = rules / of_a_type;
@@ -51,9 +56,15 @@ fn snapshot(rules: usize, of_a_type: usize) -> Snapshot {
     }
     for rule in 0..rules {
         let (type_name, place) = (rule / of_a_type, rule % of_a_type);
-        let when = if place == 0 { String::new() } else { format!(", \"data.total\" = {{ gte = {} }}", place * 1_000) };
         write!(config, "[[rules]]\nname = \"r{rule}\"\npriority = {}\n", 10 + rule).unwrap();
-        write!(config, "when = {{ type = \"t{type_name}\"{when} }}\nto = [\"user.{{userId}}\"]\n").unwrap();
+        write!(config, "when = {{ type = \"t{type_name}\"").unwrap();
+        if place > 0 {
+            let (low, kind) = (place * 1_000, ["a", "b", "c"][place % 3]);
+            write!(config, ", \"data.total\" = {{ gte = {low}, lt = {} }}, \"data.kind\" = \"{kind}\"", low + 500)
+                .unwrap();
+            write!(config, ", \"data.note\" = {{ starts_with = \"n{kind}\" }}").unwrap();
+        }
+        config.push_str(" }\nto = [\"user.{userId}\"]\n");
     }
     for name in ["schemas", "plugins"] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -61,8 +72,23 @@ fn snapshot(rules: usize, of_a_type: usize) -> Snapshot {
     fs::write(folder.path().join("schemas/any.json"), SCHEMA).unwrap();
     fs::write(folder.path().join("plugins/muted_threads.rhai"), include_str!("../plugins/muted_threads.rhai")).unwrap();
     fs::write(folder.path().join("fanfare.toml"), config).unwrap();
-    let compiled = load_and_compile(&folder.path().join("fanfare.toml"));
+    folder
+}
+
+fn compiled(folder: &TempDir, depth: Depth) -> Snapshot {
+    let compiled = compile(config::load(&folder.path().join("fanfare.toml")), depth);
     compiled.snapshot.unwrap_or_else(|| panic!("{}", compiled.diagnostics))
+}
+
+fn snapshot(rules: usize, of_a_type: usize) -> Snapshot {
+    compiled(&written(rules, of_a_type), Depth::Serve)
+}
+
+/// Files to a snapshot: as a reload takes it, and with the advice of `check`, which proves what it says of rules.
+#[divan::bench(args = [Depth::Serve, Depth::Advise], sample_count = 20)]
+fn compile_10_000_rules(bencher: Bencher<'_, '_>, depth: Depth) {
+    let folder = written(10_000, RULES_OF_A_TYPE);
+    bencher.bench_local(|| compiled(&folder, depth));
 }
 
 fn decide(bencher: Bencher<'_, '_>, snapshot: &Snapshot, type_name: &str) {
@@ -75,8 +101,8 @@ fn decide(bencher: Bencher<'_, '_>, snapshot: &Snapshot, type_name: &str) {
     bencher.bench_local(|| evaluate(snapshot, black_box(&notification), now, &mut ()));
 }
 
-/// Ten rules of the notification's type are tried, however many there are of other types.
-#[divan::bench(args = [10, 1_000, 10_000])]
+/// Fifty rules of the notification's type are tried, however many there are of other types.
+#[divan::bench(args = [RULES_OF_A_TYPE, 1_000, 10_000])]
 fn rules_spread_over_types(bencher: Bencher<'_, '_>, rules: usize) {
     decide(bencher, &snapshot(rules, RULES_OF_A_TYPE), "t0");
 }
