@@ -10,6 +10,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: Arc<str>,
+    /// Its path as messages show it.
+    shown: String,
     /// Where its lines begin: thousands of rules ask for their places.
     lines: Arc<[u32]>,
 }
@@ -18,7 +20,7 @@ impl Source {
     pub(super) fn new(path: PathBuf, text: Arc<str>) -> Self {
         let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
         let lines = std::iter::once(0).chain(after_newlines).collect();
-        Self { path, text, lines }
+        Self { shown: shown(&path), path, text, lines }
     }
 
     /// The line of a byte, counted from 1, and where it begins.
@@ -35,8 +37,8 @@ impl Source {
 
     /// The path as messages show it: relative to the current folder where it is below it.
     #[must_use]
-    pub fn shown_path(&self) -> String {
-        shown(&self.path)
+    pub fn shown_path(&self) -> &str {
+        &self.shown
     }
 }
 
