@@ -82,7 +82,7 @@ impl RoutingTable {
         for rule in &rules {
             match rule.matcher.types() {
                 Some(named) => {
-                    for type_name in named.iter().filter_map(serde_json::Value::as_str) {
+                    for type_name in named {
                         if let Some(table) = by_type.get_mut(type_name) {
                             table.extend(rule.for_type(type_name));
                         }

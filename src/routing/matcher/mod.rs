@@ -4,6 +4,7 @@
 mod tests;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,8 +37,8 @@ pub enum Matcher {
     Any(Box<[Matcher]>),
     /// Not this one.
     Not(Box<Matcher>),
-    /// A field's value.
-    Field(Field),
+    /// A field's value. Shared by all types that the rule is for.
+    Field(Arc<Field>),
     /// Inside the window, or outside it.
     During(Arc<Window>, Side),
 }
@@ -153,7 +154,7 @@ impl Matcher {
     #[must_use]
     pub fn for_type(&self, type_name: &str) -> Self {
         match self {
-            Self::Field(field) if field.path.len() == 1 && &*field.path[0] == "type" => {
+            Self::Field(field) if field.is_type() => {
                 Self::Always(field.test.accepts(&Value::String(type_name.to_owned())))
             }
             Self::All(inner) => Self::all(inner.iter().map(|matcher| matcher.for_type(type_name))),
@@ -163,13 +164,14 @@ impl Matcher {
         }
     }
 
-    /// The types that a `type` test at the top allows, when there is one: spares specialising for the others.
+    /// The types that a `type` test at the top allows, each once, when there is one: spares specialising for the others.
     #[must_use]
-    pub fn types(&self) -> Option<&[Value]> {
+    pub fn types(&self) -> Option<BTreeSet<&str>> {
         match self {
-            Self::Field(Field { path, test: Test::OneOf(values), .. }) if path.len() == 1 && &*path[0] == "type" => {
-                Some(values)
-            }
+            Self::Field(field) if field.is_type() => match &field.test {
+                Test::OneOf(values) => Some(values.iter().filter_map(Value::as_str).collect()),
+                _ => None,
+            },
             Self::All(inner) => inner.iter().find_map(Self::types),
             _ => None,
         }
@@ -200,6 +202,12 @@ impl Matcher {
             Self::Always(value) => Self::Always(!value),
             other => Self::Not(Box::new(other)),
         }
+    }
+}
+
+impl From<Field> for Matcher {
+    fn from(field: Field) -> Self {
+        Self::Field(Arc::new(field))
     }
 }
 
@@ -288,6 +296,10 @@ impl Field {
         };
         let path = path.split('.').map(Box::from).collect();
         Ok(Self { path, operator, wanted: value.clone(), test })
+    }
+
+    fn is_type(&self) -> bool {
+        self.path.len() == 1 && &*self.path[0] == "type"
     }
 
     fn matches(&self, notification: &Notification) -> bool {

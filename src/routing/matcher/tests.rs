@@ -13,7 +13,7 @@ fn notification(data: Value) -> Notification {
 }
 
 fn field(path: &str, operator: Operator, value: Value) -> Matcher {
-    Matcher::Field(Field::compile(path, operator, &value).unwrap())
+    Field::compile(path, operator, &value).unwrap().into()
 }
 
 fn holds(path: &str, operator: Operator, value: Value, data: Value) -> bool {
@@ -69,6 +69,12 @@ fn a_known_type_decides_its_tests() {
     );
     assert!(matches!(either.for_type("order.updated"), Matcher::Always(true)));
     assert!(matches!(either.for_type("chat.mention"), Matcher::Field(_)));
+}
+
+#[test]
+fn a_type_that_is_named_twice_is_one() {
+    let both = [field("type", Operator::In, json!(["b", "a", "b"])), field("data.x", Operator::Eq, json!(1))];
+    assert_eq!(Matcher::all(both.into_iter()).types(), Some(BTreeSet::from(["a", "b"])));
 }
 
 #[test]

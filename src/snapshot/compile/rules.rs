@@ -38,8 +38,13 @@ pub(super) struct Declared<'a> {
 impl Declared<'_> {
     /// The types of which a notification may match.
     pub(super) fn types_of(&self, matcher: &Matcher) -> Vec<&TypeName> {
-        let types = self.config.types.keys();
-        types.filter(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false))).collect()
+        let declared = &self.config.types;
+        let mut types: Vec<_> = match matcher.types() {
+            Some(named) => named.into_iter().filter_map(|name| Some(declared.get_key_value(name)?.0)).collect(),
+            None => declared.keys().collect(),
+        };
+        types.retain(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false)));
+        types
     }
 }
 
@@ -126,7 +131,7 @@ impl Cx {
             Condition::Field { path, operator, value } => {
                 self.check_types(path, value, declared.config);
                 match Field::compile(path, *operator, value) {
-                    Ok(field) => Matcher::Field(field),
+                    Ok(field) => field.into(),
                     Err(error) => {
                         self.error(
                             Code::BadOperand,
@@ -295,7 +300,7 @@ impl Cx {
 
 /// Stands for a condition that has a fault: like that one it may be true or not, and it excludes nothing.
 fn opaque() -> Matcher {
-    Field::compile("data", Operator::Exists, &Value::Bool(true)).map_or(Matcher::Always(true), Matcher::Field)
+    Field::compile("data", Operator::Exists, &Value::Bool(true)).map_or(Matcher::Always(true), Matcher::from)
 }
 
 pub(super) fn faults_in<'a>(condition: &'a Condition, found: &mut Vec<&'a Fault>) {

@@ -246,7 +246,7 @@ pub(super) fn surely_stops(rule: &Rule) -> bool {
 }
 
 fn has_user() -> Option<Matcher> {
-    Field::compile("userId", Operator::Exists, &Value::Bool(true)).ok().map(Matcher::Field)
+    Field::compile("userId", Operator::Exists, &Value::Bool(true)).ok().map(Matcher::from)
 }
 
 impl Witness {

@@ -175,7 +175,7 @@ fn grid() -> Vec<Value> {
 }
 
 fn field(path: &str, operator: Operator, operand: Value) -> Matcher {
-    Matcher::Field(Field::compile(path, operator, &operand).unwrap())
+    Field::compile(path, operator, &operand).unwrap().into()
 }
 
 fn any_test() -> impl Strategy<Value = Matcher> {
