@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::Cx;
+use super::rules::Declared;
 use crate::config::{At, Code, Condition, Diagnostic, Operator};
 use crate::notification::TypeName;
 use crate::routing::same;
-use crate::schemas::{Field, FieldKind, JsonType, SchemaRegistry};
+use crate::schemas::{Field, FieldKind, JsonType};
 
 /// Every operator that a field of some type can have.
 const OPERATORS: [Operator; 13] = [
@@ -39,15 +40,15 @@ enum Misfit<'a> {
 
 impl Cx {
     /// A comparison that fits none of `types` is a slip of the pen. One that fits some of them is a way to choose.
-    pub(super) fn check_comparisons(&mut self, condition: &Condition, types: &[&TypeName], schemas: &SchemaRegistry) {
+    pub(super) fn check_comparisons(&mut self, condition: &Condition, types: &[&TypeName], declared: &Declared<'_>) {
         match condition {
             Condition::All(inner) | Condition::Any(inner) => {
-                inner.iter().for_each(|condition| self.check_comparisons(condition, types, schemas));
+                inner.iter().for_each(|condition| self.check_comparisons(condition, types, declared));
             }
-            Condition::Not(inner) => self.check_comparisons(inner, types, schemas),
+            Condition::Not(inner) => self.check_comparisons(inner, types, declared),
             // What a rule says of the type is what chose these types.
             Condition::Field { path, operator, value } if path.value != "type" => {
-                self.check_comparison(path, *operator, value, types, schemas);
+                self.check_comparison(path, *operator, value, types, declared);
             }
             Condition::Field { .. } | Condition::During(_) | Condition::NotDuring(_) | Condition::Faulty(_) => {}
         }
@@ -59,13 +60,13 @@ impl Cx {
         operator: Operator,
         value: &At<Value>,
         types: &[&TypeName],
-        schemas: &SchemaRegistry,
+        declared: &Declared<'_>,
     ) {
-        let segments: Vec<&str> = path.value.split('.').collect();
+        let kinds: Vec<_> = types.iter().map(|type_name| (*type_name, declared.field(type_name, path))).collect();
         let mut fields = Vec::new();
-        for &type_name in types {
-            match schemas.field(type_name, &segments) {
-                FieldKind::Declared(field) => fields.push((type_name, field)),
+        for (type_name, kind) in &kinds {
+            match &**kind {
+                FieldKind::Declared(field) => fields.push((*type_name, field)),
                 // That it is not there is told already.
                 FieldKind::Undeclared { .. } => {}
                 FieldKind::Open => return,
@@ -77,7 +78,7 @@ impl Cx {
                 && let (Some(first), Some(why)) = (fields.first(), misfits.first())
             {
                 let others = fields[1..].iter().map(|(name, _)| *name);
-                let finding = describe(path, operator, value, (first.0, &first.1), why);
+                let finding = describe(path, operator, value, *first, why);
                 self.push_once(&format!("{} {operand}", path.value), with_others(finding, others));
             }
         }

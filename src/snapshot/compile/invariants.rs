@@ -14,9 +14,9 @@ impl Cx {
         faults_in(&written.for_all, &mut faults);
         let types = declared.types_of(&for_all);
         for type_name in &types {
-            self.check_fields(&written.for_all, type_name, declared.schemas);
+            self.check_fields(&written.for_all, type_name, declared);
         }
-        self.check_comparisons(&written.for_all, &types, declared.schemas);
+        self.check_comparisons(&written.for_all, &types, declared);
         if types.is_empty() && faults.is_empty() {
             self.warn(Code::Vacuous, written.span, "the invariant is for no notification of any declared type");
         }

@@ -1,6 +1,8 @@
 //! Rules: conditions into matchers, targets into templates, each checked against channels and schemas.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -31,8 +33,10 @@ pub(super) struct Declared<'a> {
     pub(super) config: &'a Config,
     pub(super) channels: &'a Channels,
     pub(super) patterns: &'a Patterns,
-    pub(super) schemas: &'a SchemaRegistry,
+    schemas: &'a SchemaRegistry,
     windows: Windows,
+    /// What the schemas said of fields so far: the rules of a type test the same few.
+    fields: RefCell<HashMap<(TypeName, String), Rc<FieldKind>>>,
 }
 
 impl Declared<'_> {
@@ -46,6 +50,16 @@ impl Declared<'_> {
         types.retain(|name| !matches!(matcher.for_type(name.as_str()), Matcher::Always(false)));
         types
     }
+
+    /// What the schema of a type says about the value at a dotted path.
+    pub(super) fn field(&self, type_name: &TypeName, path: &str) -> Rc<FieldKind> {
+        let mut fields = self.fields.borrow_mut();
+        let field = fields.entry((type_name.clone(), path.to_owned())).or_insert_with_key(|(type_name, path)| {
+            let segments: Vec<_> = path.split('.').collect();
+            Rc::new(self.schemas.field(type_name, &segments))
+        });
+        Rc::clone(field)
+    }
 }
 
 impl Cx {
@@ -57,7 +71,7 @@ impl Cx {
         schemas: &SchemaRegistry,
     ) -> (RoutingTable, Vec<Invariant>) {
         let windows = self.windows(config);
-        let declared = Declared { config, channels, patterns, schemas, windows };
+        let declared = Declared { config, channels, patterns, schemas, windows, fields: RefCell::default() };
         let mut rules = Vec::new();
         let mut places = HashMap::new();
         for rule in &config.rules {
@@ -102,10 +116,10 @@ impl Cx {
         if matcher.types().is_some() || !faults.iter().any(|fault| fault.may_be_of_type()) {
             let types = declared.types_of(&matcher);
             for type_name in &types {
-                self.check_fields(&rule.when, type_name, declared.schemas);
-                self.check_placeholders(&targets, type_name, declared.schemas);
+                self.check_fields(&rule.when, type_name, declared);
+                self.check_placeholders(&targets, type_name, declared);
             }
-            self.check_comparisons(&rule.when, &types, declared.schemas);
+            self.check_comparisons(&rule.when, &types, declared);
         }
         let (name, priority) = (rule.name.as_ref()?, rule.priority.as_ref()?);
         // Such a condition may also be what keeps the rule apart from another.
@@ -207,12 +221,12 @@ impl Cx {
     }
 
     /// A field that a closed schema does not have makes its test false for ever.
-    pub(super) fn check_fields(&mut self, condition: &Condition, type_name: &TypeName, schemas: &SchemaRegistry) {
+    pub(super) fn check_fields(&mut self, condition: &Condition, type_name: &TypeName, declared: &Declared<'_>) {
         match condition {
             Condition::All(inner) | Condition::Any(inner) => {
-                inner.iter().for_each(|condition| self.check_fields(condition, type_name, schemas));
+                inner.iter().for_each(|condition| self.check_fields(condition, type_name, declared));
             }
-            Condition::Not(inner) => self.check_fields(inner, type_name, schemas),
+            Condition::Not(inner) => self.check_fields(inner, type_name, declared),
             Condition::During(_) | Condition::NotDuring(_) | Condition::Faulty(Fault { path: None, .. }) => {}
             Condition::Field { path, .. } | Condition::Faulty(Fault { path: Some(path), .. }) => {
                 if !path.value.starts_with("data.") && !ENVELOPE.contains(&path.value.as_str()) {
@@ -221,10 +235,9 @@ impl Cx {
                     self.push_once(path, diagnostic.did_you_mean(&path.value, ENVELOPE));
                     return;
                 }
-                let segments: Vec<&str> = path.value.split('.').collect();
-                if let FieldKind::Undeclared { known, .. } = schemas.field(type_name, &segments) {
+                if let FieldKind::Undeclared { known, .. } = &*declared.field(type_name, path) {
                     let message = format!("the schema of `{type_name}` has no `{}`", path.value);
-                    let last = segments.last().copied().unwrap_or_default();
+                    let last = path.value.rsplit('.').next().unwrap_or_default();
                     let diagnostic = Diagnostic::error(Code::UndeclaredField, path.span, message);
                     self.push_once(path, diagnostic.did_you_mean(last, known.iter().map(String::as_str)));
                 }
@@ -234,18 +247,17 @@ impl Cx {
 
     /// What a placeholder stands for must be there in every notification of the type; `userId` is asked of the
     /// producer when it is not.
-    fn check_placeholders(&mut self, targets: &[Target<'_>], type_name: &TypeName, schemas: &SchemaRegistry) {
+    fn check_placeholders(&mut self, targets: &[Target<'_>], type_name: &TypeName, declared: &Declared<'_>) {
         // Of a schema that could not be read nothing can be missing.
-        let targets = if schemas.has(type_name) { targets } else { &[] };
+        let targets = if declared.schemas.has(type_name) { targets } else { &[] };
         for target in targets {
             for path in target.template.placeholders().filter(|path| path.len() > 1 || &*path[0] != "userId") {
-                let segments: Vec<&str> = path.iter().map(|segment| &**segment).collect();
+                let path = path.join(".");
                 let fits = |field: &SchemaField| {
                     field.required
                         && field.types.iter().all(|kind| matches!(kind, JsonType::String | JsonType::Integer))
                 };
-                if !matches!(schemas.field(type_name, &segments), FieldKind::Declared(field) if fits(&field)) {
-                    let path = segments.join(".");
+                if !matches!(&*declared.field(type_name, &path), FieldKind::Declared(field) if fits(field)) {
                     let message =
                         format!("`{{{path}}}` is not a required string or integer in the schema of `{type_name}`");
                     let help = "require it in the schema, with each object on the way to it";
