@@ -189,12 +189,12 @@ async fn bind(
     drain: &CancellationToken,
 ) -> Result<(Listener, Listener), StartError> {
     let server = &config.server;
-    let context = Context {
+    let context = Arc::new(Context {
         pipeline: Arc::clone(pipeline),
         reload: reload.clone(),
         max_body: server.max_body,
         body_timeout: server.body_timeout,
-    };
+    });
     let origins: Vec<String> = server.allowed_origins.iter().map(|origin| origin.value.clone()).collect();
     let limits = ServerLimits {
         max_connections: server.max_connections,
@@ -206,8 +206,8 @@ async fn bind(
         let bound = Listener::bind(address, routes, limits, open, drain.clone()).await;
         bound.map_err(|error| StartError::Bind { address, error })
     };
-    let public = listen(server.listen, pages.merge(http::routes(context.clone(), &origins))).await?;
-    Ok((public, listen(server.admin, http::admin_routes(context)).await?))
+    let public = listen(server.listen, pages.merge(http::routes(&context, &origins))).await?;
+    Ok((public, listen(server.admin, http::admin_routes(&context)).await?))
 }
 
 async fn run_broker(broker: Arc<Broker>, shutdown: CancellationToken) {

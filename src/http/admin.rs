@@ -1,5 +1,7 @@
 //! The admin listener: metrics, the configuration in force, reload.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,7 +21,7 @@ use crate::reload::{Declined, Order, ReloadResult, Report, Trigger};
 use crate::snapshot::Revision;
 
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
-pub(super) async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let credential = extract::credential(request.headers(), From::Header);
     match credential.map_err(Problem::from).and_then(|credential| authorize(&context, credential.as_ref())) {
         Ok(()) => next.run(request).await,
@@ -42,7 +44,7 @@ fn authorize(context: &Context, credential: Option<&Credential>) -> Result<(), P
 }
 
 /// `GET /metrics`: the Prometheus text format.
-pub(super) async fn metrics(State(context): State<Context>) -> Response {
+pub(super) async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let encoded = context.pipeline.metrics.encode();
     let mut response = match encoded {
         Ok(text) => text.into_response(),
@@ -57,7 +59,7 @@ pub(super) async fn metrics(State(context): State<Context>) -> Response {
 }
 
 /// `GET /v1/admin/config`: the revision in force, and why a later one was refused.
-pub(super) async fn config(State(context): State<Context>) -> Response {
+pub(super) async fn config(State(context): State<Arc<Context>>) -> Response {
     let snapshot = context.pipeline.live.load();
     let status = context.pipeline.live.status();
     let files = snapshot.sources.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>();
@@ -74,7 +76,7 @@ pub(super) async fn config(State(context): State<Context>) -> Response {
 /// `POST /v1/admin/reload`: 200 when the files are in force, 422 with the diagnostics when they are refused. With
 /// `dry_run=1` the same of files that are only tried; with `If-Match` 412 when another revision is in force.
 pub(super) async fn reload(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     asked: Asked,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,7 @@
 //! `GET /v1/channels/{channel}`: what is kept of a channel, and who listens.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -14,7 +16,7 @@ use crate::pipeline::Inspection;
 
 /// Whoever may subscribe to a channel may look at it.
 pub(super) async fn info(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {

@@ -44,7 +44,7 @@ impl Questions {
 
 /// `POST /v1/admin/explain`: what would become of a notification, and why. Nothing is sent or counted.
 pub(super) async fn explain(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     asked: Result<Query<Questions>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -123,7 +123,7 @@ pub(super) struct Wanted {
 
 /// `GET /v1/admin/decisions`: what was decided of late on this node, newest first.
 pub(super) async fn decisions(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(wanted) = wanted.map_err(|rejection| bad_query(&rejection))?;
@@ -139,7 +139,7 @@ pub(super) async fn decisions(
 /// `GET /v1/admin/decisions/{id}`: what became of a notification on this node. Where it was kept, also why, by the
 /// configuration in force now.
 pub(super) async fn decision(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     path: Result<Path<String>, PathRejection>,
     asked: Result<Query<Questions>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {

@@ -1,5 +1,7 @@
 //! `/livez` and `/readyz`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +16,7 @@ pub(super) async fn live() -> &'static str {
 }
 
 /// Whether this node should be sent traffic.
-pub(super) async fn ready(State(context): State<Context>) -> (StatusCode, Json<Value>) {
+pub(super) async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, Json<Value>) {
     let revision = context.pipeline.live.revision().to_string();
     match context.pipeline.readiness() {
         Ok(()) => (StatusCode::OK, Json(json!({"ready": true, "revision": revision}))),

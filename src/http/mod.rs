@@ -19,19 +19,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::pipeline::Pipeline;
 use crate::reload::ReloadHandle;
 
-/// What every handler can reach.
-#[derive(Debug, Clone)]
+/// What every handler can reach. It is shared, as each request takes it several times.
+#[derive(Debug)]
 pub struct Context {
     /// Where notifications and subscriptions go.
     pub pipeline: Arc<Pipeline>,
@@ -43,8 +44,9 @@ pub struct Context {
     pub body_timeout: Duration,
 }
 
-/// The routes for producers and subscribers.
-pub fn routes(context: Context, allowed_origins: &[String]) -> Router {
+/// The routes for producers and subscribers. What all requests pass is one layer: for each the router has a box, which
+/// each request copies.
+pub fn routes(context: &Arc<Context>, allowed_origins: &[String]) -> Router {
     Router::new()
         .route("/v1/notifications", post(publish::one))
         .route("/v1/notifications:batch", post(publish::batch))
@@ -54,15 +56,16 @@ pub fn routes(context: Context, allowed_origins: &[String]) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(cors(allowed_origins))
-        .layer(from_fn(name_host))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(context.clone(), count))
-        .with_state(context)
+        .layer((
+            from_fn_with_state(Arc::clone(context), enter),
+            CatchPanicLayer::custom(error::panicked),
+            option_layer(cors(allowed_origins)),
+        ))
+        .with_state(Arc::clone(context))
 }
 
 /// The routes for operators.
-pub fn admin_routes(context: Context) -> Router {
+pub fn admin_routes(context: &Arc<Context>) -> Router {
     Router::new()
         .route("/metrics", get(admin::metrics))
         .route("/v1/admin/config", get(admin::config))
@@ -70,41 +73,35 @@ pub fn admin_routes(context: Context) -> Router {
         .route("/v1/admin/explain", post(explain::explain))
         .route("/v1/admin/decisions", get(explain::decisions))
         .route("/v1/admin/decisions/{id}", get(explain::decision))
-        .layer(from_fn_with_state(context.clone(), admin::guard))
+        .layer(from_fn_with_state(Arc::clone(context), admin::guard))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(from_fn(name_host))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(context.clone(), count))
-        .with_state(context)
+        .layer((from_fn_with_state(Arc::clone(context), enter), CatchPanicLayer::custom(error::panicked)))
+        .with_state(Arc::clone(context))
 }
 
-/// Counts requests by route, as declared here, never by path: a path is the caller's to choose.
-async fn count(context: axum::extract::State<Context>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("other", axum::extract::MatchedPath::as_str);
+/// Counts requests by route, as declared here, never by path: a path is the caller's to choose. Refuses those that do
+/// not name their host as they must, which a proxy in front may have taken for another's.
+async fn enter(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = match extract::check_host(request.version(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
     context.pipeline.metrics.http_request(route, response.status().as_u16());
     response
 }
 
-/// Refuses requests that do not name their host as they must, which a proxy in front may have taken for another's.
-async fn name_host(request: Request, next: Next) -> Response {
-    match extract::check_host(request.version(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
-}
-
 /// Lets pages of the listed origins call, with their cookies. Fetch-based clients ask before they send a cursor.
-fn cors(allowed_origins: &[String]) -> CorsLayer {
+fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = allowed_origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST])
@@ -124,5 +121,6 @@ fn cors(allowed_origins: &[String]) -> CorsLayer {
             HeaderName::from_static("ratelimit"),
             HeaderName::from_static("ratelimit-policy"),
         ])
-        .max_age(Duration::from_secs(7_200))
+        .max_age(Duration::from_secs(7_200));
+    Some(layer)
 }

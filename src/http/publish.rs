@@ -47,7 +47,7 @@ pub(super) fn mode(asked: Asked) -> Result<Mode, Problem> {
 
 /// Publishes one notification.
 pub(super) async fn one(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     asked: Asked,
     headers: HeaderMap,
     body: Body,
@@ -74,7 +74,7 @@ pub(super) async fn one(
 /// idempotency key counts for each item at its place, so a repeat sends only what the first try did not. Once the
 /// broker has not answered for one, the rest are not tried: each would wait as long.
 pub(super) async fn batch(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     asked: Asked,
     headers: HeaderMap,
     body: Body,

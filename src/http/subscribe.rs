@@ -1,5 +1,7 @@
 //! `GET /v1/events`: a stream of Server-Sent Events.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -21,7 +23,7 @@ const REFUSED: &str = "~refused";
 
 /// Opens a stream.
 pub(super) async fn events(
-    State(context): State<Context>,
+    State(context): State<Arc<Context>>,
     Extension(connection): Extension<Connection>,
     RawQuery(query): RawQuery,
     version: Version,
