@@ -29,10 +29,13 @@ pub(super) fn rollback(generations: &Generations, to: &Generation, main: &Path) 
     let folder = main.parent().unwrap_or(Path::new(""));
     let changes =
         before.snapshot.as_ref().map_or_else(|_| String::new(), |old| Diff::between(old, snapshot).to_lines());
+    // The oldest one makes way for what is kept here.
+    let content = |file: &PathBuf| Ok((file.clone(), to.content(file).with_context(|| file.display().to_string())?));
+    let files = to.files.iter().rev().map(content).collect::<anyhow::Result<Vec<_>>>()?;
     keep_present(generations, &before, main).context("what is there now cannot be kept; nothing was changed")?;
     let mut written = Vec::new();
-    for file in to.files.iter().rev() {
-        if put(&folder.join(file), &to.content(file)?, main).with_context(|| file.display().to_string())? {
+    for (file, content) in files {
+        if put(&folder.join(&file), &content, main).with_context(|| file.display().to_string())? {
             written.push(file);
         }
     }
