@@ -141,8 +141,8 @@ fn step<'a>(root: &'a Value, node: &'a Value, key: &str) -> Result<(&'a Value, F
 /// a `$ref` that has constraints of its own, and where `$id` changes what references mean.
 fn resolve<'a>(root: &'a Value, mut node: &'a Value) -> Option<&'a Value> {
     for _ in 0..MAX_REFS {
-        let renamed = node.get("$id").is_some() && !std::ptr::eq(node, root);
-        if renamed || node.get("$dynamicRef").is_some() {
+        let dynamic = |keyword: &&str| node.get(keyword).is_some();
+        if renames(root, node) || ["$dynamicRef", "$recursiveRef"].iter().any(dynamic) {
             return None;
         }
         let Some(reference) = node.get("$ref") else { return Some(node) };
@@ -150,9 +150,23 @@ fn resolve<'a>(root: &'a Value, mut node: &'a Value) -> Option<&'a Value> {
         if node.as_object()?.keys().any(constraint) {
             return None;
         }
-        node = root.pointer(reference.as_str()?.strip_prefix('#')?)?;
+        node = follow(root, reference.as_str()?.strip_prefix('#')?)?;
     }
     None
+}
+
+/// Whether references mean something else in `node` than in `root`.
+fn renames(root: &Value, node: &Value) -> bool {
+    node.get("$id").is_some() && !std::ptr::eq(node, root)
+}
+
+/// What a JSON Pointer leads to. `None` also where it leads through what references mean something else in.
+fn follow<'a>(root: &'a Value, pointer: &str) -> Option<&'a Value> {
+    // Percent-encoded it names another place than it spells.
+    let ends = pointer.match_indices('/').map(|(end, _)| end).chain([pointer.len()]);
+    let clear =
+        !pointer.contains('%') && !ends.filter_map(|end| root.pointer(&pointer[..end])).any(|node| renames(root, node));
+    if clear { root.pointer(pointer) } else { None }
 }
 
 fn names(object: &Value) -> Vec<String> {
@@ -344,6 +358,15 @@ mod tests {
             data(json!({"$ref": "#/$defs/none"})),
             data(json!({"$ref": "#/$defs/loop", "minProperties": 1})),
             data(json!({"$id": "x", "properties": {"a": {}}})),
+            json!({
+                "$defs": {"x": {"$id": "x", "$defs": {"y": {"const": 1}}, "properties": {"b": {"$ref": "#/$defs/y"}}},
+                          "y": {"const": 2}},
+                "properties": {"data": {"properties": {"a": {"$ref": "#/$defs/x/properties/b"}}}},
+            }),
+            json!({
+                "$defs": {"a%62": {"const": 1}, "ab": {"const": 2}},
+                "properties": {"data": {"properties": {"a": {"$ref": "#/$defs/a%62"}}}},
+            }),
         ] {
             assert_eq!(field(&schema, "data.a"), FieldKind::Open, "{schema}");
         }
