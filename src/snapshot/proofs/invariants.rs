@@ -111,7 +111,13 @@ impl<'a> Question<'a> {
         let broken = match self.claim {
             Claim::Reaches(target) => {
                 let reaching = (0..self.rules.len()).filter(|index| self.surely_reaches(*index, target));
-                Formula::All(reaching.map(|index| not(self.applies(index, |rule| rule.then == Then::Stop))).collect())
+                let mut ways: Vec<_> =
+                    reaching.map(|index| not(self.applies(index, |rule| rule.then == Then::Stop))).collect();
+                if self.snapshot.unmatched == Unmatched::Reject {
+                    // What no rule matches is not accepted.
+                    ways.push(Formula::Any((0..self.rules.len()).map(Formula::Shared).collect()));
+                }
+                Formula::All(ways)
             }
             Claim::NeverReaches(target) => {
                 let reaching = (0..self.rules.len()).filter(|index| may_reach(&self.rules[*index], target));

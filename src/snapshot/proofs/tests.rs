@@ -157,6 +157,17 @@ fn invariants_are_proven_or_refuted() {
     }
 }
 
+#[test]
+fn what_no_rule_matches_is_refused_and_breaks_no_claim() {
+    let claim = "[[invariants]]\nfor_all = { type = \"t\" }\nmust_reach = \"audit\"\n";
+    let big = rule("big", 2, &format!("when = {{ \"data.total\" = {{ gt = 50 }} }}\n{AUDIT}"));
+    let proven = snapshot(&format!("{big}{claim}"));
+    assert!(matches!(prove(&proven, &proven.invariants[0]), Proof::Proven));
+    let other = rule("other", 1, "when = { \"data.total\" = 1 }\nto = [\"user.{userId}\"]");
+    let (refuted, report) = checked(&format!("{big}{other}{claim}"));
+    assert!(refuted.is_none() && report.contains("\"total\":1"), "{report}");
+}
+
 /// Values that every test of [`any_test`] tells apart, for each field.
 fn grid() -> Vec<Value> {
     let mut all = Vec::new();
@@ -212,11 +223,15 @@ fn registry() -> SchemaRegistry {
     SchemaRegistry::compile(&[("t".parse().unwrap(), file)].into(), &mut diagnostics)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+/// How many rule sets are tried: `PROPTEST_CASES`, or as many as a run of all tests has time for.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
+}
 
-    /// What is said to be impossible no value shows, and what is found is so. `FANFARE_SEEDS` is not asked: proptest
-    /// has `PROPTEST_CASES`.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// What is said to be impossible no value shows, and what is found is so.
     #[test]
     fn the_search_and_trying_everything_agree(rules in prop::collection::vec(any_matcher(), 1..5)) {
         let schemas = registry();
