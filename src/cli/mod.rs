@@ -87,7 +87,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigArgs {
     /// The main configuration file
-    #[arg(long, value_name = "PATH", env = "FANFARE_CONFIG", default_value = "config/fanfare.toml")]
+    #[arg(long, value_name = "PATH", env = "FANFARE_CONFIG", default_value = "config/fanfare.toml", global = true)]
     config: PathBuf,
 }
 

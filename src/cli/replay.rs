@@ -105,7 +105,8 @@ fn samples(answer: &Value) -> anyhow::Result<Vec<Sample>> {
         let at = decision["at"].as_str().and_then(|at| at.parse().ok()).context("a decision has no time")?;
         let draft = Draft::from_value(decision["notification"].clone());
         let draft = draft.ok().context("a decision's notification is none")?;
-        Ok(Sample { notification: Arc::new(Notification::accept(draft, at)), at })
+        let id = decision["id"].as_str().and_then(|id| id.parse().ok()).context("a decision has no id")?;
+        Ok(Sample { notification: Arc::new(Notification { id, ..Notification::accept(draft, at) }), at })
     })
     .collect()
 }

@@ -143,7 +143,9 @@ impl Cx {
             Condition::NotDuring(name) => self.during(name, Side::Outside, declared),
             Condition::Faulty(_) => opaque(),
             Condition::Field { path, operator, value } => {
-                self.check_types(path, value, declared.config);
+                if matches!(operator, Operator::Eq | Operator::Ne | Operator::In) {
+                    self.check_types(path, value, declared.config);
+                }
                 match Field::compile(path, *operator, value) {
                     Ok(field) => field.into(),
                     Err(error) => {
