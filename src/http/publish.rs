@@ -63,7 +63,7 @@ pub(super) async fn one(
     let submission = Submission { credential: credential.as_ref(), body: &body, idempotency_key, mode };
     let receipt = accept(&context, submission, &headers).await?;
     let status = if mode == Mode::DryRun { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = (status, Json(receipt.to_json())).into_response();
+    let mut response = (status, Json(&*receipt)).into_response();
     if let Some(remaining) = &receipt.remaining {
         rate_limit_fields(response.headers_mut(), &remaining.policy_field, &remaining.field());
     }

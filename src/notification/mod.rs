@@ -14,6 +14,7 @@ pub use priority::Priority;
 pub use reason::{Outcome, Reason};
 
 use jiff::Timestamp;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -45,17 +46,34 @@ impl Notification {
     /// character, so nothing a producer wrote can break out of an SSE `data:` field.
     #[must_use]
     pub fn to_json(&self, channel: &ChannelName) -> String {
-        let mut members = self.draft.members.clone();
-        members.insert("id".into(), Value::String(self.id.to_string()));
-        members.insert("channel".into(), Value::String(channel.to_string()));
-        members.insert("createdAt".into(), Value::String(format!("{:.3}", self.created_at)));
-        Value::Object(members).to_string()
+        // No value that JSON made fails to become JSON.
+        serde_json::to_string(&Addressed { notification: self, channel }).unwrap_or_default()
     }
 
     /// The value at a dotted path such as `data.order.status`, as rules, filters and templates name it.
     #[must_use]
     pub fn lookup<'a>(&'a self, path: &[impl AsRef<str>]) -> Option<&'a Value> {
         lookup(&self.draft.members, path)
+    }
+}
+
+/// A notification as subscribers of one channel see it.
+struct Addressed<'a> {
+    notification: &'a Notification,
+    channel: &'a ChannelName,
+}
+
+impl Serialize for Addressed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Notification { id, created_at, draft } = self.notification;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
+        map.serialize_entry("channel", self.channel.as_str())?;
+        map.serialize_entry("createdAt", &format_args!("{created_at:.3}"))?;
+        for (member, value) in draft.members.iter().filter(|(member, _)| *member != "id") {
+            map.serialize_entry(member, value)?;
+        }
+        map.end()
     }
 }
 

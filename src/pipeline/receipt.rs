@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -78,21 +79,37 @@ impl Receipt {
     /// The receipt as producers read it.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let channel = |sent: &Sent| {
-            let position = sent.position.map(|position| position.to_string());
-            json!({"channel": sent.channel.as_str(), "lane": sent.lane.as_str(), "position": position})
-        };
-        let dropped = |dropped: &Dropped| json!({"rule": dropped.rule.as_str(), "reason": dropped.reason, "because": dropped.because.code()});
-        json!({
-            "id": self.id.to_string(),
-            "outcome": self.reason.outcome().as_str(),
-            "reason": self.reason.code(),
-            "revision": self.revision.to_string(),
-            "rules": self.rules.iter().map(Name::as_str).collect::<Vec<_>>(),
-            "channels": self.channels.iter().map(channel).collect::<Vec<_>>(),
-            "dropped": self.dropped.iter().map(dropped).collect::<Vec<_>>(),
-            "duplicate": self.reason == Reason::Duplicate,
-            "durability": self.durability,
-        })
+        // Nothing in it fails to become JSON.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for Receipt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut receipt = serializer.serialize_struct("Receipt", 9)?;
+        receipt.serialize_field("id", self.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
+        receipt.serialize_field("outcome", self.reason.outcome().as_str())?;
+        receipt.serialize_field("reason", self.reason.code())?;
+        receipt.serialize_field("revision", &format_args!("{}", self.revision))?;
+        receipt.serialize_field("rules", &self.rules.iter().map(Name::as_str).collect::<Vec<_>>())?;
+        receipt.serialize_field("channels", &self.channels)?;
+        receipt.serialize_field("dropped", &self.dropped.iter().map(dropped).collect::<Vec<_>>())?;
+        receipt.serialize_field("duplicate", &(self.reason == Reason::Duplicate))?;
+        receipt.serialize_field("durability", &self.durability)?;
+        receipt.end()
+    }
+}
+
+fn dropped(dropped: &Dropped) -> Value {
+    json!({"rule": dropped.rule.as_str(), "reason": dropped.reason, "because": dropped.because.code()})
+}
+
+impl Serialize for Sent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sent = serializer.serialize_struct("Sent", 3)?;
+        sent.serialize_field("channel", self.channel.as_str())?;
+        sent.serialize_field("lane", self.lane.as_str())?;
+        sent.serialize_field("position", &self.position.as_ref().map(ToString::to_string))?;
+        sent.end()
     }
 }

@@ -139,3 +139,25 @@ async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     let error = refused(config(scenario, &["rollback", &first]));
     assert!(error.contains("app.secret") && error.contains("nothing was changed"), "{error}");
 }
+
+#[tokio::test]
+async fn a_rollback_reaches_the_oldest_revision_though_another_is_kept_first() {
+    let server = TestServer::start(kept()).await;
+    let scenario = &server.scenario;
+    let good = fs::read_to_string(scenario.path()).unwrap();
+    for revision in 1..=20 {
+        scenario.write(
+            &good
+                .replacen("max_age", &format!("max_age"), 1)
+                .replace("priority = 100", &format!("priority = {revision}")),
+        );
+        server.reload().await.ok();
+    }
+    eventually("as many are kept as may be", async || log(scenario).len() == 20).await;
+    let oldest = log(scenario)[19].clone();
+    let kept_first = scenario.file("state/generations");
+    scenario.write("[broken");
+    let at = ["--generations", kept_first.to_str().unwrap()];
+    out(config(scenario, &[&at[..], &["rollback", &oldest]].concat()));
+    assert!(fs::read_to_string(scenario.path()).unwrap().contains("priority = 1\n"));
+}
