@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Scenario, TestServer, broadcast, eventually, fanfare, order};
+use crate::support::{Scenario, TestServer, broadcast, eventually, fanfare, order, with};
 
 const RULE: &str = "[[rules]]\nname = \"ops\"\npriority = 100\nwhen = { type = \"ops.broadcast\" }\nto = [\"ops.all\"]";
 
@@ -138,4 +138,36 @@ async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     fs::remove_file(scenario.file("app.secret")).unwrap();
     let error = refused(config(scenario, &["rollback", &first]));
     assert!(error.contains("app.secret") && error.contains("nothing was changed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_change_is_tried_against_a_revision_that_was_kept() {
+    let scenario =
+        kept().replace("schema = \"order.updated.json\"\n", "schema = \"order.updated.json\"\ntrace = true\n");
+    let server = TestServer::start(scenario).await;
+    let scenario = &server.scenario;
+    eventually("the first revision is kept", async || log(scenario).len() == 1).await;
+    let first = log(scenario)[0].clone();
+    server.publish(with(order("c7", 1), "data.total_cents", 200_000)).await.accepted();
+    let check = async |against: &str| {
+        let admin = format!("http://{}", server.admin);
+        let mut command = fanfare(&["check", "--against", against, "--admin", &admin, "--config"]);
+        command.arg(scenario.path());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+
+    scenario.edit("gte = 100_000", "gte = 250_000");
+    let told = out(check(&first[..6]).await);
+    assert!(told.contains("1 of 1 outcomes change"), "{told}");
+    // A place in it is told by its name, and not by where it was compiled.
+    let place = format!("{}/fanfare.toml:", &first[..6]);
+    assert!(told.contains(&place) && told.contains(scenario.path().to_str().unwrap()), "{told}");
+    assert!(!told.contains("/x/x/"), "{told}");
+
+    let typed = format!("{}zz", &first[..3]);
+    let error = refused(check(&typed).await);
+    let wanted = format!("there is no file `{typed}`: no revision `{typed}` is kept, the nearest are ");
+    assert!(error.contains(&wanted) && error.contains(&first), "{error}");
+    scenario.edit("generations = \"state/generations\"\n", "");
+    assert!(refused(check(&first).await).contains("which takes `paths.generations`"));
 }
