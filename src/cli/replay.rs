@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::client::accepted;
+use super::client::{CredentialArgs, accepted};
 use super::config::kept_snapshot;
 use super::{faulty, print, read_input};
 use crate::notification::{Draft, Notification};
@@ -32,6 +32,8 @@ pub(super) struct ReplayArgs {
     /// A file with the answer of `GET /v1/admin/decisions` instead, or - for standard input
     #[arg(long, value_name = "FILE", requires = "against")]
     decisions: Option<PathBuf>,
+    #[command(flatten)]
+    credential: CredentialArgs,
     /// Exit with status 1 when more than so many change, such as 5%
     #[arg(long, value_name = "SHARE", requires = "against", value_parser = share)]
     max_change: Option<f64>,
@@ -88,7 +90,8 @@ impl ReplayArgs {
                 let configured = || format!("http://{}", present.config.server.admin);
                 let admin = self.admin.clone().unwrap_or_else(configured);
                 let url = format!("{}/v1/admin/decisions?kept=true&limit={}", admin.trim_end_matches('/'), self.replay);
-                let response = reqwest::get(&url).await.with_context(|| format!("no answer from {admin}"))?;
+                let request = self.credential.authorize(reqwest::Client::new().get(&url));
+                let response = request.send().await.with_context(|| format!("no answer from {admin}"))?;
                 accepted(response).await?.bytes().await?.to_vec()
             }
         };
