@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fixtures::{expect_reports, toml_files};
 use super::load::load_recording;
@@ -107,9 +107,10 @@ fn conditions_keep_their_shape() {
         loaded(&path).rules.remove(0).value.when
     };
     let at = |text: &str| At::new(text.to_owned(), Span::default());
-    let field = |path: &str, operator, value| {
-        let value = At::new(value, Span::default());
-        Condition::Field { path: at(path), operator, value }
+    let field = |path: &str, operator, value: Value| {
+        let operands = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let operands = operands.into_iter().map(|operand| At::new(operand, Span::default())).collect();
+        Condition::Field { path: at(path), operator, value: At::new(value, Span::default()), operands }
     };
     let order = field("type", Operator::Eq, json!("order"));
     assert_eq!(when("{}"), Condition::All(vec![]));

@@ -108,6 +108,8 @@ pub enum Condition {
         operator: Operator,
         /// What to compare with.
         value: At<Value>,
+        /// The elements of a list, or else the one value: each where it stands.
+        operands: Vec<At<Value>>,
     },
     /// Inside a window.
     During(At<String>),

@@ -123,8 +123,8 @@ impl Cx {
             Condition::During(name) => self.during(name, Side::Inside, declared),
             Condition::NotDuring(name) => self.during(name, Side::Outside, declared),
             Condition::Faulty(_) => opaque(),
-            Condition::Field { path, operator, value } => {
-                self.check_types(path, value, declared.config);
+            Condition::Field { path, operator, value, operands } => {
+                self.check_types(path, operands, declared.config);
                 match Field::compile(path, *operator, value) {
                     Ok(field) => Matcher::Field(field),
                     Err(error) => {
@@ -154,16 +154,14 @@ impl Cx {
     }
 
     /// A rule for a type that does not exist is a slip of the pen.
-    fn check_types(&mut self, path: &At<String>, value: &At<Value>, config: &Config) {
+    fn check_types(&mut self, path: &At<String>, operands: &[At<Value>], config: &Config) {
         if path.value != "type" {
             return;
         }
-        let named = match &value.value {
-            Value::Array(values) => values.as_slice(),
-            single => std::slice::from_ref(single),
-        };
-        for name in named.iter().filter_map(Value::as_str).filter(|name| !config.types.contains_key(*name)) {
-            self.unknown(Kind::Type, value.span, name, &config.types);
+        for operand in operands {
+            if let Some(name) = operand.as_str().filter(|name| !config.types.contains_key(*name)) {
+                self.unknown(Kind::Type, operand.span, name, &config.types);
+            }
         }
     }
 
