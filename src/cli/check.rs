@@ -49,7 +49,7 @@ pub(super) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     if matches!(args.format, Format::Text) {
         print(&summary(&args, &snapshot))?;
     }
-    args.replay.replay(&snapshot).await
+    args.replay.replay(&snapshot, &args.config.config).await
 }
 
 fn report(diagnostics: &Diagnostics, format: Format) -> anyhow::Result<()> {

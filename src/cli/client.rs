@@ -5,7 +5,7 @@ use clap::Args;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::ConfigArgs;
-use crate::config;
+use crate::config::{self, Config};
 
 /// Where the server is, and who asks.
 #[derive(Debug, Args)]
@@ -15,6 +15,13 @@ pub(super) struct ClientArgs {
     /// The server; the configuration's `server.listen` when absent
     #[arg(long, env = "FANFARE_URL")]
     url: Option<String>,
+    #[command(flatten)]
+    credential: CredentialArgs,
+}
+
+/// Who asks.
+#[derive(Debug, Args)]
+pub(super) struct CredentialArgs {
     /// A JSON Web Token
     #[arg(long, env = "FANFARE_TOKEN", hide_env_values = true, conflicts_with = "key")]
     token: Option<String>,
@@ -29,12 +36,16 @@ impl ClientArgs {
         if let Some(url) = &self.url {
             return Ok(url.trim_end_matches('/').to_owned());
         }
-        let config = config::load(&self.config.config).into_config().map_err(|diagnostics| {
-            anyhow!("no --url is given, and {} has errors\n{diagnostics}", self.config.config.display())
-        })?;
-        Ok(format!("http://{}", config.server.listen))
+        Ok(format!("http://{}", loaded(&self.config, "--url")?.server.listen))
     }
 
+    /// Adds the credential, if there is one.
+    pub(super) fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
+        self.credential.authorize(request)
+    }
+}
+
+impl CredentialArgs {
     /// Adds the credential, if there is one.
     pub(super) fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
         match self.token.as_ref().or(self.key.as_ref()) {
@@ -42,6 +53,21 @@ impl ClientArgs {
             None => request,
         }
     }
+}
+
+/// The admin listener's URL, without a slash at its end: the one that is given, or the configuration's.
+pub(super) fn admin_url(given: Option<&str>, config: &ConfigArgs) -> anyhow::Result<String> {
+    if let Some(url) = given {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Ok(format!("http://{}", loaded(config, "--admin")?.server.admin))
+}
+
+/// The configuration, as `option` does not say where the server is.
+fn loaded(config: &ConfigArgs, option: &str) -> anyhow::Result<Config> {
+    config::load(&config.config).into_config().map_err(|diagnostics| {
+        anyhow!("no {option} is given, and {} has errors\n{diagnostics}", config.config.display())
+    })
 }
 
 /// The response, unless the server refused: then the problem that it tells.

@@ -67,7 +67,7 @@ enum Command {
     Config(config::HistoryArgs),
     /// Print the JSON Schema of a configuration, for editors: with the names of the one at hand if it has no error
     Schema(ConfigArgs),
-    /// Show what would become of a notification, rule by rule
+    /// Show what would become of a notification, rule by rule, or ask a server what became of one
     Explain(explain::ExplainArgs),
     /// Publish a notification
     Publish(publish::PublishArgs),
@@ -101,7 +101,7 @@ impl Cli {
             Command::Test(args) => test::test(&args),
             Command::Config(args) => config::config(&args),
             Command::Schema(args) => schema::schema(&args),
-            Command::Explain(args) => explain::explain(&args),
+            Command::Explain(args) => with_runtime(explain::explain(args)),
             Command::Publish(args) => with_runtime(publish::publish(args)),
             Command::Subscribe(args) => with_runtime(subscribe::subscribe(args)),
             Command::Token(args) => token::token(&args),

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::client::accepted;
+use super::client::{CredentialArgs, accepted};
+use super::config::kept_snapshot;
 use super::{faulty, print, read_input};
 use crate::notification::{Draft, Notification};
 use crate::reload::load_and_compile;
@@ -18,9 +19,10 @@ use crate::snapshot::{self, Explanation, Snapshot};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// Another configuration: the notifications of late go through both, and what changes is printed
-    #[arg(long, value_name = "PATH")]
-    against: Option<PathBuf>,
+    /// Another configuration, by its main file, or a revision that was kept, by as much of it as no other begins with:
+    /// the notifications of late go through both, and what changes is printed
+    #[arg(long, value_name = "PATH|REVISION")]
+    against: Option<String>,
     /// How many notifications, of types that say `trace = true`
     #[arg(long, value_name = "N", default_value_t = 1_000, requires = "against")]
     replay: usize,
@@ -30,6 +32,8 @@ pub(super) struct ReplayArgs {
     /// A file with the answer of `GET /v1/admin/decisions` instead, or - for standard input
     #[arg(long, value_name = "FILE", requires = "against")]
     decisions: Option<PathBuf>,
+    #[command(flatten)]
+    credential: CredentialArgs,
     /// Exit with status 1 when more than so many change, such as 5%
     #[arg(long, value_name = "SHARE", requires = "against", value_parser = share)]
     max_change: Option<f64>,
@@ -49,10 +53,12 @@ enum Outcome {
 }
 
 impl ReplayArgs {
-    /// Replays through `present` and the other configuration, and prints which outcomes change.
-    pub(super) async fn replay(&self, present: &Snapshot) -> anyhow::Result<ExitCode> {
-        let Some(path) = &self.against else { return Ok(ExitCode::SUCCESS) };
-        let other = compiled(path)?;
+    /// Replays through `present`, whose main file is at `main`, and the other configuration, and prints which outcomes
+    /// change.
+    pub(super) async fn replay(&self, present: &Snapshot, main: &Path) -> anyhow::Result<ExitCode> {
+        let Some(against) = &self.against else { return Ok(ExitCode::SUCCESS) };
+        let (other, gone) = compiled(against, present, main)?;
+        let gone = gone.map(|folder| folder.display().to_string());
         let samples = samples(&self.answer(present).await?)?;
         if samples.is_empty() {
             bail!("there is nothing to replay: no notification was kept, which takes `trace = true` in its type");
@@ -65,7 +71,8 @@ impl ReplayArgs {
                 changed += 1;
                 let draft = &sample.notification.draft;
                 writeln!(report, "{} {} at {}", sample.notification.id, draft.type_name, sample.at)?;
-                writeln!(report, "  {} has it: {}\n{}", path.display(), before.result(), indented(&before.told()))?;
+                let told = gone.iter().fold(before.told(), |told, folder| told.replace(folder, against));
+                writeln!(report, "  {against} has it: {}\n{}", before.result(), indented(&told))?;
                 writeln!(report, "  now: {}\n{}", after.result(), indented(&after.told()))?;
             }
         }
@@ -83,7 +90,8 @@ impl ReplayArgs {
                 let configured = || format!("http://{}", present.config.server.admin);
                 let admin = self.admin.clone().unwrap_or_else(configured);
                 let url = format!("{}/v1/admin/decisions?kept=true&limit={}", admin.trim_end_matches('/'), self.replay);
-                let response = reqwest::get(&url).await.with_context(|| format!("no answer from {admin}"))?;
+                let request = self.credential.authorize(reqwest::Client::new().get(&url));
+                let response = request.send().await.with_context(|| format!("no answer from {admin}"))?;
                 accepted(response).await?.bytes().await?.to_vec()
             }
         };
@@ -91,10 +99,24 @@ impl ReplayArgs {
     }
 }
 
-fn compiled(path: &Path) -> anyhow::Result<Snapshot> {
-    let compiled = load_and_compile(path);
-    let diagnostics = compiled.diagnostics;
-    compiled.snapshot.or(compiled.failing).ok_or_else(|| faulty(&diagnostics))
+/// The configuration whose main file is `against`, or where there is no such file, the revision that was kept. With the
+/// folder that places in it are told by.
+fn compiled(against: &str, present: &Snapshot, main: &Path) -> anyhow::Result<(Snapshot, Option<PathBuf>)> {
+    let path = Path::new(against);
+    if path.is_file() {
+        let compiled = load_and_compile(path);
+        let diagnostics = compiled.diagnostics;
+        let snapshot = compiled.snapshot.or(compiled.failing).ok_or_else(|| faulty(&diagnostics))?;
+        return Ok((snapshot, None));
+    }
+    let kept = match &present.config.paths.generations {
+        Some(folder) => kept_snapshot(folder, against, main),
+        None => Err(anyhow!("{} keeps no revisions, which takes `paths.generations`", main.display())),
+    };
+    let snapshot = kept.with_context(|| format!("there is no file `{against}`"))?;
+    // It was laid out and compiled in a folder that is gone.
+    let folder = snapshot.sources.get(0).and_then(|main| main.path.parent()).map(Path::to_path_buf);
+    Ok((snapshot, folder))
 }
 
 /// The notifications that an answer of the admin listener holds.

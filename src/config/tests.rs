@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fixtures::{expect_reports, toml_files};
 use super::load::load_recording;
@@ -107,9 +107,10 @@ fn conditions_keep_their_shape() {
         loaded(&path).rules.remove(0).value.when
     };
     let at = |text: &str| At::new(text.to_owned(), Span::default());
-    let field = |path: &str, operator, value| {
-        let value = At::new(value, Span::default());
-        Condition::Field { path: at(path), operator, value }
+    let field = |path: &str, operator, value: Value| {
+        let operands = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let operands = operands.into_iter().map(|operand| At::new(operand, Span::default())).collect();
+        Condition::Field { path: at(path), operator, value: At::new(value, Span::default()), operands }
     };
     let order = field("type", Operator::Eq, json!("order"));
     assert_eq!(when("{}"), Condition::All(vec![]));
@@ -144,6 +145,29 @@ fn secrets_come_from_the_environment_and_from_files() {
     let created = fs::read_to_string(folder.path().join("b")).unwrap();
     assert_eq!(config.keys["b"].sha256.expose(), created.trim_end());
     assert_eq!(loaded(&path), config, "it is created once");
+}
+
+#[test]
+fn windows_and_tests_that_name_no_time_zone_have_the_default_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let at = "[[tests]]\nname = 'a'\ngiven = {}\nexpect = { refused = 'invalid' }\nat = 2026-07-01T12:00:00\n";
+    let windows = "[windows.a]\ndaily = ['22:00-07:00']\n[windows.b]\ndaily = ['22:00-07:00']\ntimezone = 'UTC'\n";
+    fs::write(
+        file("main.toml"),
+        format!("include = ['z.toml']\nunmatched = 'drop'\nallow_empty = true\n{windows}{at}"),
+    )
+    .unwrap();
+    // Also from a file that is read later.
+    fs::write(file("z.toml"), "[defaults]\ntimezone = 'Europe/Berlin'\n").unwrap();
+    let config = loaded(&file("main.toml"));
+    let zones: Vec<_> = config.windows.values().map(|window| window.timezone.as_ref().unwrap().as_str()).collect();
+    assert_eq!(zones, ["Europe/Berlin", "UTC"]);
+    assert_eq!(config.tests[0].at.as_ref().unwrap().to_string(), "2026-07-01T10:00:00Z");
+    // Where it could not be read nothing is called missing.
+    fs::write(file("z.toml"), "[defaults").unwrap();
+    let report = load(&file("main.toml")).diagnostics.to_string();
+    assert!(report.contains("F003") && report.contains("1 error, 0 warnings"), "{report}");
 }
 
 #[test]

@@ -56,9 +56,7 @@ pub(super) async fn explain(
     let draft = Draft::parse(&body).map_err(PublishError::Malformed)?;
     let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
     let notification = Arc::new(Notification::accept(draft, now));
-    let mut told = explained(&context, &snapshot, &notification, now, &asked).await;
-    told["revision"] = snapshot.revision.to_string().into();
-    Ok(Json(told))
+    Ok(Json(explained(&context, &snapshot, &notification, now, &asked).await))
 }
 
 async fn explained(
@@ -72,7 +70,10 @@ async fn explained(
     let (pipeline, decision) = (&context.pipeline, &explanation.decision);
     let producer = asked.producer.as_deref().unwrap_or("anonymous");
     let reach = pipeline.reach(snapshot, &notification.draft, producer, decision).await;
-    let mut told = explanation.to_json();
+    let mut told = json!(explanation.told());
+    told["revision"] = snapshot.revision.to_string().into();
+    told["type"] = notification.draft.type_name.as_str().into();
+    told["at"] = now.to_string().into();
     told["listeners"] = reach.channels.iter().map(listeners).collect();
     told["limit"] = match reach.limit {
         None => Value::Null,
@@ -156,7 +157,6 @@ pub(super) async fn decision(
         let snapshot = context.pipeline.live.load();
         let at = asked.at()?.unwrap_or(traced.at);
         told["explanation"] = explained(&context, &snapshot, notification, at, &asked).await;
-        told["explanation"]["revision"] = snapshot.revision.to_string().into();
     }
     Ok(Json(told))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Scenario, TestServer, alert, fanfare, mention, order, with};
+use crate::support::{Scenario, TestServer, alert, fanfare, mention, order, run_with_input, with};
 
 async fn explain(server: &TestServer, query: &str, notification: &Value) -> Value {
     server.admin_post(&format!("/v1/admin/explain{query}"), notification).await.ok()
@@ -66,6 +66,66 @@ async fn what_became_of_a_notification_is_told_afterwards() {
         (&told["explanation"]["user"]["receives"], &told["notification"]["title"]),
         (&json!(false), &json!("x"))
     );
+}
+
+#[tokio::test]
+async fn the_command_asks_a_server_for_what_only_a_server_knows() {
+    let scenario = Scenario::shop().with("[limits.orders]\nkey = \"{principal}\"\nrate = \"5/m\"").replace(
+        "schema = \"order.updated.json\"\n",
+        "schema = \"order.updated.json\"\nlimit = \"orders\"\ntrace = true\n",
+    );
+    let server = TestServer::start(scenario).await;
+    let _customer = server.subscribe("user.c7").await;
+    let run = async |arguments: &[&str], input: String| {
+        let mut command = fanfare(&["explain", "--config"]);
+        command.arg(server.scenario.path()).args(arguments);
+        tokio::task::spawn_blocking(move || run_with_input(command, &input)).await.unwrap()
+    };
+    let told = async |arguments: &[&str], input: String| {
+        let done = run(arguments, input).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let admin = format!("http://{}", server.admin);
+    let asked = ["--admin", &*admin, "--at", "2026-03-28T12:00:00Z"];
+
+    // As without a server, and then what it knows.
+    let notification = order("c7", 1).to_string();
+    let bare = told(&[&asked[2..], &["-"]].concat(), notification.clone()).await;
+    let producer = ["--user", "app:c7", "--producer", "key:orders-service", "-"];
+    let full = told(&[&asked[..], &producer].concat(), notification.clone()).await;
+    let without_costs =
+        |text: &str| text.lines().filter(|line| !line.contains(" us)")).map(str::to_owned).collect::<Vec<_>>();
+    let (bare, full) = (without_costs(&bare), without_costs(&full));
+    assert_eq!(bare[..], full[..bare.len()]);
+    let known = [
+        "limit orders: 5 of 5 left",
+        "user.c7: 1 listen on this node, 0 elsewhere",
+        "app:c7 would receive it on user.c7, by 1 streams",
+    ];
+    assert_eq!(full[bare.len()..], known);
+    let refused = run(&["--admin", &admin, "-"], json!({ "type": "order.updated" }).to_string()).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("/userId"));
+
+    let receipt = server.publish(order("c7", 1)).await.accepted();
+    let id = receipt["id"].as_str().unwrap();
+    let decision = told(&["--admin", &admin, "--id", id, "--user", "app:c8"], String::new()).await;
+    let position = receipt["channels"][0]["position"].as_str().unwrap();
+    for part in [
+        &format!("notification {id}, type order.updated, of key:orders-service"),
+        &format!("-> user.c7  {position}\n"),
+        "by the configuration in force now:",
+        "app:c8 would not receive it: they have no stream on this node",
+    ] {
+        assert!(decision.contains(part), "{part}: {decision}");
+    }
+    let json = told(&["--admin", &admin, "--id", id, "--json"], String::new()).await;
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["id"], id);
+    let unknown = run(&["--admin", &admin, "--id", "00000000-0000-4000-8000-000000000000"], String::new()).await;
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no decision about"));
+    assert_eq!(run(&["--admin", &admin], String::new()).await.status.code(), Some(2));
+    assert_eq!(run(&["--id", id, "-"], String::new()).await.status.code(), Some(2));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Scenario, TestServer, broadcast, eventually, fanfare, order};
+use crate::support::{Scenario, TestServer, broadcast, eventually, fanfare, order, with};
 
 const RULE: &str = "[[rules]]\nname = \"ops\"\npriority = 100\nwhen = { type = \"ops.broadcast\" }\nto = [\"ops.all\"]";
 
@@ -146,18 +146,46 @@ async fn a_rollback_reaches_the_oldest_revision_though_another_is_kept_first() {
     let scenario = &server.scenario;
     let good = fs::read_to_string(scenario.path()).unwrap();
     for revision in 1..=20 {
-        scenario.write(
-            &good
-                .replacen("max_age", &format!("max_age"), 1)
-                .replace("priority = 100", &format!("priority = {revision}")),
-        );
+        scenario.write(&good.replacen("priority = 1000", &format!("priority = 1000{revision}"), 1));
         server.reload().await.ok();
     }
     eventually("as many are kept as may be", async || log(scenario).len() == 20).await;
     let oldest = log(scenario)[19].clone();
-    let kept_first = scenario.file("state/generations");
+    let folder = scenario.file("state/generations");
     scenario.write("[broken");
-    let at = ["--generations", kept_first.to_str().unwrap()];
+    let at = ["--generations", folder.to_str().unwrap()];
     out(config(scenario, &[&at[..], &["rollback", &oldest]].concat()));
-    assert!(fs::read_to_string(scenario.path()).unwrap().contains("priority = 1\n"));
+    assert!(fs::read_to_string(scenario.path()).unwrap().contains("priority = 10001\n"));
+}
+
+#[tokio::test]
+async fn a_change_is_tried_against_a_revision_that_was_kept() {
+    let scenario =
+        kept().replace("schema = \"order.updated.json\"\n", "schema = \"order.updated.json\"\ntrace = true\n");
+    let server = TestServer::start(scenario).await;
+    let scenario = &server.scenario;
+    eventually("the first revision is kept", async || log(scenario).len() == 1).await;
+    let first = log(scenario)[0].clone();
+    server.publish(with(order("c7", 1), "data.total_cents", 200_000)).await.accepted();
+    let check = async |against: &str| {
+        let admin = format!("http://{}", server.admin);
+        let mut command = fanfare(&["check", "--against", against, "--admin", &admin, "--config"]);
+        command.arg(scenario.path());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+
+    scenario.edit("gte = 100_000", "gte = 250_000");
+    let told = out(check(&first[..6]).await);
+    assert!(told.contains("1 of 1 outcomes change"), "{told}");
+    // A place in it is told by its name, and not by where it was compiled.
+    let place = format!("{}/fanfare.toml:", &first[..6]);
+    assert!(told.contains(&place) && told.contains(scenario.path().to_str().unwrap()), "{told}");
+    assert!(!told.contains("/x/x/"), "{told}");
+
+    let typed = format!("{}zz", &first[..3]);
+    let error = refused(check(&typed).await);
+    let wanted = format!("there is no file `{typed}`: no revision `{typed}` is kept, the nearest are ");
+    assert!(error.contains(&wanted) && error.contains(&first), "{error}");
+    scenario.edit("generations = \"state/generations\"\n", "");
+    assert!(refused(check(&first).await).contains("which takes `paths.generations`"));
 }

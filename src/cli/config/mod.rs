@@ -3,6 +3,7 @@
 mod rollback;
 mod side;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,7 +17,10 @@ use similar::TextDiff;
 use self::side::Side;
 use super::{ConfigArgs, print};
 use crate::reload::{Generation, Generations};
-use crate::snapshot::Diff;
+use crate::snapshot::{Diff, Snapshot};
+
+/// How many revisions are suggested in place of one that is not kept.
+const SUGGESTED: usize = 3;
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
@@ -87,9 +91,34 @@ fn find<'a>(kept: &'a [Generation], revision: &str) -> anyhow::Result<&'a Genera
     let revisions: BTreeSet<_> = meant.iter().map(|generation| &generation.revision).collect();
     match (meant.first(), revisions.len()) {
         (Some(&newest), 1) => Ok(newest),
-        (None, _) => Err(anyhow!("no revision `{revision}` is kept; `fanfare config log` lists those that are")),
-        _ => Err(anyhow!("several revisions begin with `{revision}`")),
+        (None, _) => {
+            let nearest = nearest(kept, revision);
+            Err(anyhow!("no revision `{revision}` is kept{nearest}; `fanfare config log` lists those that are"))
+        }
+        _ => {
+            let revisions = revisions.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Err(anyhow!("several revisions begin with `{revision}`: {revisions}"))
+        }
     }
+}
+
+/// The kept revisions that share most of their start with `revision`, as the end of a sentence about it.
+fn nearest(kept: &[Generation], revision: &str) -> String {
+    let shared = |other: &str| other.bytes().zip(revision.bytes()).take_while(|(one, other)| one == other).count();
+    let mut near: Vec<_> = kept.iter().map(|generation| generation.revision.as_str()).collect();
+    near.sort_by_key(|other| (Reverse(shared(other)), *other));
+    near.dedup();
+    near.truncate(SUGGESTED);
+    if near.is_empty() { String::new() } else { format!(", the nearest are {}", near.join(", ")) }
+}
+
+/// The revision that `folder` keeps and that begins so, compiled as if it were at `main`.
+pub(super) fn kept_snapshot(folder: &Path, revision: &str, main: &Path) -> anyhow::Result<Snapshot> {
+    let kept = Generations::within(folder.to_path_buf()).list()?;
+    let generation = find(&kept, revision)?;
+    Side::kept(generation, main)?
+        .snapshot
+        .map_err(|faults| anyhow!("revision {} is not one that a server would take now\n{faults}", generation.revision))
 }
 
 fn log(kept: &[Generation]) -> anyhow::Result<ExitCode> {

@@ -146,8 +146,14 @@ fn field(item: Item<'_>) -> Condition {
 /// The comparison of a field with the value in `item`; no operator is one that has been reported.
 fn comparison(item: Item<'_>, path: At<String>, member: Member, operator: Option<Operator>) -> Condition {
     let operator = operator.filter(|operator| fits(item, &path.value, member, *operator));
-    match operator.and_then(|operator| Some((operator, operand(item, member, operator)?))) {
-        Some((operator, value)) => Condition::Field { path, operator, value },
+    match operator.and_then(|operator| Some((operator, operands(item, member, operator)?))) {
+        Some((operator, operands)) => {
+            let value = match &operands[..] {
+                [operand] if operator != Operator::In => operand.value.clone(),
+                operands => operands.iter().map(|operand| operand.value.clone()).collect(),
+            };
+            Condition::Field { path, operator, value: At::new(value, item.span), operands }
+        }
         None => {
             let is_exact = |operator| matches!(operator, Operator::Eq | Operator::In | Operator::AtLeast);
             Condition::Faulty(Fault { path: Some(path), is_opaque: operator.is_some_and(|it| !is_exact(it)) })
@@ -210,14 +216,18 @@ fn operator(item: Item<'_>, path: &str) -> Option<Operator> {
     known
 }
 
-/// The value that `operator` compares with, if it fits both the operator and the member.
+/// The values that `operator` compares with, if they fit both the operator and the member.
+fn operands(item: Item<'_>, member: Member, operator: Operator) -> Option<Vec<At<Value>>> {
+    match operator {
+        Operator::In => item.filled_list(|element| operand(element, member, operator)).map(|list| list.value),
+        _ => operand(item, member, operator).map(|operand| vec![operand]),
+    }
+}
+
+/// The one value that `operator` compares with.
 fn operand(item: Item<'_>, member: Member, operator: Operator) -> Option<At<Value>> {
     match operator {
         Operator::Exists => item.boolean().map(|value| value.map(Value::Bool)),
-        Operator::In => {
-            let values = item.filled_list(|element| scalar(element, member))?;
-            Some(values.map(|values| values.into_iter().map(|value| value.value).collect()))
-        }
         Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => {
             let value = item.json()?;
             if !value.is_number() {
@@ -229,7 +239,7 @@ fn operand(item: Item<'_>, member: Member, operator: Operator) -> Option<At<Valu
         Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex => {
             item.string().map(|text| text.map(Value::String))
         }
-        Operator::Eq | Operator::Ne | Operator::AtLeast | Operator::Contains => scalar(item, member),
+        Operator::Eq | Operator::Ne | Operator::In | Operator::AtLeast | Operator::Contains => scalar(item, member),
     }
 }
 

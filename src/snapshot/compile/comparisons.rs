@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Cx;
 use super::rules::Declared;
-use crate::config::{At, Code, Condition, Diagnostic, Operator};
+use crate::config::{At, Code, Condition, Diagnostic, Operator, Span};
 use crate::notification::TypeName;
 use crate::routing::same;
 use crate::schemas::{Field, FieldKind, JsonType};
@@ -47,8 +47,8 @@ impl Cx {
             }
             Condition::Not(inner) => self.check_comparisons(inner, types, declared),
             // What a rule says of the type is what chose these types.
-            Condition::Field { path, operator, value } if path.value != "type" => {
-                self.check_comparison(path, *operator, value, types, declared);
+            Condition::Field { path, operator, operands, .. } if path.value != "type" => {
+                self.check_comparison(path, *operator, operands, types, declared);
             }
             Condition::Field { .. } | Condition::During(_) | Condition::NotDuring(_) | Condition::Faulty(_) => {}
         }
@@ -58,7 +58,7 @@ impl Cx {
         &mut self,
         path: &At<String>,
         operator: Operator,
-        value: &At<Value>,
+        operands: &[At<Value>],
         types: &[&TypeName],
         declared: &Declared<'_>,
     ) {
@@ -72,24 +72,19 @@ impl Cx {
                 FieldKind::Open => return,
             }
         }
-        for operand in operands(operator, &value.value) {
+        for operand in operands {
             let misfits: Vec<_> = fields.iter().filter_map(|(_, field)| misfit(operator, operand, field)).collect();
             if misfits.len() == fields.len()
                 && let (Some(first), Some(why)) = (fields.first(), misfits.first())
             {
                 let others = fields[1..].iter().map(|(name, _)| *name);
-                let finding = describe(path, operator, value, *first, why);
-                self.push_once(&format!("{} {operand}", path.value), with_others(finding, others));
+                let finding = describe(path, operator, operand.span, *first, why);
+                self.push_once(&format!("{} {}", path.value, operand.value), with_others(finding, others));
+                if matches!(why, Misfit::Operator) {
+                    return; // So it is for the others.
+                }
             }
         }
-    }
-}
-
-/// What is compared with, each on its own.
-fn operands(operator: Operator, value: &Value) -> &[Value] {
-    match value {
-        Value::Array(values) if operator == Operator::In => values,
-        single => std::slice::from_ref(single),
     }
 }
 
@@ -132,7 +127,7 @@ fn may_equal(kind: JsonType, value: &Value) -> bool {
 fn describe(
     path: &At<String>,
     operator: Operator,
-    value: &At<Value>,
+    span: Span,
     (type_name, field): (&TypeName, &Field),
     why: &Misfit<'_>,
 ) -> Diagnostic {
@@ -142,11 +137,11 @@ fn describe(
             let message = format!("`{word}` does not fit `{path}`, which is {kinds} in the schema of `{type_name}`");
             let fitting = OPERATORS.iter().filter(|operator| field.types.iter().any(|kind| takes(*kind, **operator)));
             let words: Vec<_> = fitting.map(|operator| format!("`{}`", operator.as_str())).collect();
-            Diagnostic::error(Code::Misfit, value.span, message).help(format!("allowed are {}", words.join(", ")))
+            Diagnostic::error(Code::Misfit, span, message).help(format!("allowed are {}", words.join(", ")))
         }
         Misfit::Type(operand) => {
             let message = format!("`{path}` is {kinds} in the schema of `{type_name}`, and never {operand}");
-            let finding = Diagnostic::error(Code::Misfit, value.span, message);
+            let finding = Diagnostic::error(Code::Misfit, span, message);
             match operand.as_str().filter(|text| serde_json::from_str::<Value>(text).is_ok()) {
                 Some(text) if !field.types.contains(&JsonType::String) => {
                     finding.help(format!("without quotes it would be one: {text}"))
@@ -156,7 +151,7 @@ fn describe(
         }
         Misfit::Value(operand) => {
             let message = format!("`{path}` is never {operand}: the schema of `{type_name}` lists its values");
-            let finding = Diagnostic::error(Code::NeverValue, value.span, message);
+            let finding = Diagnostic::error(Code::NeverValue, span, message);
             let values = field.values.as_deref().unwrap_or_default();
             let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let values: Vec<_> = values.iter().map(shown).collect();

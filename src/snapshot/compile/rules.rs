@@ -88,17 +88,14 @@ impl Cx {
     fn windows(&mut self, config: &Config) -> Windows {
         let mut windows = HashMap::new();
         for (name, declared) in &config.windows {
-            match TimeZone::get(&declared.timezone) {
+            let Some(zone) = &declared.timezone else { continue };
+            match TimeZone::get(zone) {
                 Ok(timezone) => {
                     let ranges = declared.daily.iter().map(|range| range.value).collect();
                     let days = declared.days.iter().map(|day| day.value).collect();
                     windows.insert(name.clone(), Arc::new(Window::new(name.as_str(), ranges, days, timezone)));
                 }
-                Err(_) => {
-                    let message = format!("`{}` is not an IANA time zone", declared.timezone.value);
-                    let diagnostic = Diagnostic::error(Code::UnknownTimeZone, declared.timezone.span, message);
-                    self.diagnostics.push(diagnostic.help("such as `Europe/Berlin` or `UTC`"));
-                }
+                Err(_) => self.diagnostics.push(Diagnostic::unknown_time_zone(zone)),
             }
         }
         windows
@@ -142,9 +139,9 @@ impl Cx {
             Condition::During(name) => self.during(name, Side::Inside, declared),
             Condition::NotDuring(name) => self.during(name, Side::Outside, declared),
             Condition::Faulty(_) => opaque(),
-            Condition::Field { path, operator, value } => {
+            Condition::Field { path, operator, value, operands } => {
                 if matches!(operator, Operator::Eq | Operator::Ne | Operator::In) {
-                    self.check_types(path, value, declared.config);
+                    self.check_types(path, operands, declared.config);
                 }
                 match Field::compile(path, *operator, value) {
                     Ok(field) => field.into(),
@@ -175,16 +172,14 @@ impl Cx {
     }
 
     /// A rule for a type that does not exist is a slip of the pen.
-    fn check_types(&mut self, path: &At<String>, value: &At<Value>, config: &Config) {
+    fn check_types(&mut self, path: &At<String>, operands: &[At<Value>], config: &Config) {
         if path.value != "type" {
             return;
         }
-        let named = match &value.value {
-            Value::Array(values) => values.as_slice(),
-            single => std::slice::from_ref(single),
-        };
-        for name in named.iter().filter_map(Value::as_str).filter(|name| !config.types.contains_key(*name)) {
-            self.unknown(Kind::Type, value.span, name, &config.types);
+        for operand in operands {
+            if let Some(name) = operand.as_str().filter(|name| !config.types.contains_key(*name)) {
+                self.unknown(Kind::Type, operand.span, name, &config.types);
+            }
         }
     }
 

@@ -1,14 +1,17 @@
 //! `fanfare explain`.
 
+mod server;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
 
+use self::server::ServerArgs;
 use super::{ConfigArgs, faulty, print, read_input};
 use crate::notification::{Draft, Notification, Violation};
 use crate::reload::load_and_compile;
@@ -19,17 +22,32 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// A file with one notification, or - for standard input
-    notification: PathBuf,
+    #[arg(required_unless_present = "id", conflicts_with = "id")]
+    notification: Option<PathBuf>,
     /// When it is accepted, such as 2026-03-29T23:10:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
-/// Decides as the server would, and prints every rule that was tried.
-pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+/// Decides as the server would, or asks one, and prints every rule that was tried.
+pub(super) async fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    print(&if args.server.is_asked() { server::answer(&args).await? } else { decide(&args)? })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ExplainArgs {
+    fn notification(&self) -> anyhow::Result<Vec<u8>> {
+        read_input(self.notification.as_ref().context("no notification is given")?)
+    }
+}
+
+/// Decides here, by the files.
+fn decide(args: &ExplainArgs) -> anyhow::Result<String> {
     let compiled = load_and_compile(&args.config.config);
     if compiled.failing.is_some() {
         // Who explains often wants to know why.
@@ -38,20 +56,19 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     }
     let Some(snapshot) = compiled.snapshot.or(compiled.failing) else { return Err(faulty(&compiled.diagnostics)) };
     let now = args.at.unwrap_or_else(Timestamp::now);
-    let draft = Draft::parse(&read_input(&args.notification)?);
+    let draft = Draft::parse(&args.notification()?);
     let draft = match draft.and_then(|draft| snapshot.schemas.validate(draft)) {
         Ok(draft) => draft,
         Err(violations) => bail!("the notification would be refused\n{}", list(&violations)),
     };
     let type_name = draft.type_name.clone();
     let notification = Arc::new(Notification::accept(draft, now));
-    let explanation = snapshot::explain(&snapshot, &notification, now);
-    print(&if args.json {
-        format!("{:#}\n", explanation.to_json())
+    let explained = snapshot::explain(&snapshot, &notification, now).told();
+    Ok(if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&explained)?)
     } else {
-        format!("revision {}, type {type_name}, at {now}\n{explanation}", snapshot.revision)
-    })?;
-    Ok(ExitCode::SUCCESS)
+        format!("revision {}, type {type_name}, at {now}\n{explained}", snapshot.revision)
+    })
 }
 
 fn list(violations: &[Violation]) -> String {
