@@ -215,7 +215,7 @@ impl Commands {
     /// # Errors
     /// Why it does not.
     pub(super) fn state(&self) -> Result<(), String> {
-        self.link.get().map(drop)
+        self.link.state()
     }
 
     /// Whether it stood before, or does now.

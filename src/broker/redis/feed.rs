@@ -122,7 +122,7 @@ impl Feed {
     /// # Errors
     /// Why it does not.
     pub(super) fn state(&self) -> Result<(), String> {
-        self.link.get()
+        self.link.state()
     }
 
     /// Whether it stood before, or does now.

@@ -104,9 +104,9 @@ impl Field {
         Arc::clone(&self.layout.borrow())
     }
 
-    /// Whether what one server refuses another may take.
-    pub(super) fn is_cluster(&self) -> bool {
-        self.cluster.is_some()
+    /// The server that has everything, where it is not spread over a cluster.
+    pub(super) fn only(&self) -> Option<Arc<Server>> {
+        if self.cluster.is_some() { None } else { self.layout.borrow().servers.first().cloned() }
     }
 
     pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {

@@ -60,7 +60,19 @@ impl<T: Clone> Link<T> {
     /// # Errors
     /// Why it is down.
     pub(super) fn get(&self) -> Result<T, String> {
-        self.state.borrow().clone().map_err(|why| format!("the {} is down: {why}", self.name))
+        self.state.borrow().clone().map_err(|why| self.told(&why))
+    }
+
+    /// Whether it stands.
+    ///
+    /// # Errors
+    /// Why it is down.
+    pub(super) fn state(&self) -> Result<(), String> {
+        self.state.borrow().as_ref().map(drop).map_err(|why| self.told(why))
+    }
+
+    fn told(&self, why: &str) -> String {
+        format!("the {} is down: {why}", self.name)
     }
 
     /// Whether it was up before, or is now.

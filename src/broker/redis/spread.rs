@@ -113,18 +113,21 @@ struct Group {
 impl Redis {
     /// Does work, and returns what came of each part of it.
     pub(super) async fn spread(&self, work: Work<'_>, deadline: Instant) -> Vec<Reply> {
-        let mut replies: Vec<Reply> = Vec::new();
-        replies.resize_with(work.len(), || Err(NoReply::Unanswered("a reply is missing".to_owned())));
         let mut left: Vec<usize> = (0..work.len()).collect();
+        if let Some(server) = self.field.only() {
+            let group = Group { server, places: left };
+            let mut replies = work.send(&group, deadline).await.unwrap_or_else(|error| vec![Err(error); work.len()]);
+            replies.resize_with(work.len(), missing);
+            return replies;
+        }
+        let mut replies: Vec<Reply> = Vec::new();
+        replies.resize_with(work.len(), missing);
         loop {
             let layout = self.field.layout();
             let groups = group(&layout, work, &left, &mut replies);
             let answers = join_all(groups.iter().map(|group| work.send(group, deadline))).await;
             for (group, answers) in groups.iter().zip(answers) {
                 note(&mut replies, group, answers);
-            }
-            if !self.field.is_cluster() {
-                return replies;
             }
             send_on(&layout, work, &left, &mut replies).await;
             left.retain(|&index| may_succeed(&layout, work.slot(index), &replies[index]));
@@ -158,6 +161,10 @@ impl Redis {
         };
         timeout_at(deadline, wait).await.is_ok()
     }
+}
+
+fn missing() -> Reply {
+    Err(NoReply::Unanswered("a reply is missing".to_owned()))
 }
 
 /// Makes those calls that were sent on to the server that is about to have their slot, if it is in use.
