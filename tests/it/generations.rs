@@ -35,7 +35,7 @@ fn refused(output: Output) -> String {
 
 /// The revisions of `config log`, the newest first.
 fn log(scenario: &Scenario) -> Vec<String> {
-    let lines = out(config(scenario, &["log"]));
+    let lines = out(fanfare(&["config", "log", "--config", scenario.path().to_str().unwrap()]).output().unwrap());
     lines.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }
 

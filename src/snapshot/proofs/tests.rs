@@ -102,6 +102,14 @@ fn a_rule_that_excludes_itself_or_its_schema_never_matches() {
 }
 
 #[test]
+fn a_rule_may_be_for_types_by_a_part_of_their_name() {
+    for test in ["starts_with = \"t\"", "ends_with = \"t\"", "contains = \"t\"", "glob = \"t*\"", "regex = \"^t\""] {
+        let snapshot = snapshot(&rule("r", 1, &format!("when = {{ type = {{ {test} }} }}\n{AUDIT}")));
+        assert_eq!(snapshot.routing.rules(&"t".parse().unwrap()).len(), 1, "{test}");
+    }
+}
+
+#[test]
 fn what_no_rule_is_for_is_shown() {
     let findings = examine(&snapshot(&rule("r", 1, &format!("when = {{ \"data.kind\" = [\"a\", \"b\"] }}\n{AUDIT}"))));
     let [Finding::Unrouted { witness, .. }] = findings.as_slice() else { panic!("{findings:?}") };
