@@ -100,6 +100,13 @@ impl Diagnostic {
         self
     }
 
+    /// An error about a name that no time zone has.
+    #[must_use]
+    pub fn unknown_time_zone(name: &At<String>) -> Self {
+        let message = format!("`{}` is not an IANA time zone", name.value);
+        Self::error(Code::UnknownTimeZone, name.span, message).help("such as `Europe/Berlin` or `UTC`")
+    }
+
     /// Adds the closest of `known` to `got` as a suggestion, where one is close.
     #[must_use]
     pub fn did_you_mean<'a>(self, got: &str, known: impl IntoIterator<Item = &'a str>) -> Self {

@@ -148,6 +148,29 @@ fn secrets_come_from_the_environment_and_from_files() {
 }
 
 #[test]
+fn windows_and_tests_that_name_no_time_zone_have_the_default_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let at = "[[tests]]\nname = 'a'\ngiven = {}\nexpect = { refused = 'invalid' }\nat = 2026-07-01T12:00:00\n";
+    let windows = "[windows.a]\ndaily = ['22:00-07:00']\n[windows.b]\ndaily = ['22:00-07:00']\ntimezone = 'UTC'\n";
+    fs::write(
+        file("main.toml"),
+        format!("include = ['z.toml']\nunmatched = 'drop'\nallow_empty = true\n{windows}{at}"),
+    )
+    .unwrap();
+    // Also from a file that is read later.
+    fs::write(file("z.toml"), "[defaults]\ntimezone = 'Europe/Berlin'\n").unwrap();
+    let config = loaded(&file("main.toml"));
+    let zones: Vec<_> = config.windows.values().map(|window| window.timezone.as_ref().unwrap().as_str()).collect();
+    assert_eq!(zones, ["Europe/Berlin", "UTC"]);
+    assert_eq!(config.tests[0].at.as_ref().unwrap().to_string(), "2026-07-01T10:00:00Z");
+    // Where it could not be read nothing is called missing.
+    fs::write(file("z.toml"), "[defaults").unwrap();
+    let report = load(&file("main.toml")).diagnostics.to_string();
+    assert!(report.contains("F003") && report.contains("1 error, 0 warnings"), "{report}");
+}
+
+#[test]
 fn order_and_files_do_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -1,11 +1,12 @@
 //! `[[tests]]` and `[[invariants]]`.
 
 use super::condition::condition;
-use super::instant::instant;
+use super::defaults::WrittenTest;
+use super::instant::{When, instant};
 use crate::config::table::{Item, Table};
 use crate::config::{At, Code, Expectation, Invariant, InvariantClaim, Stub, Test};
 
-pub(super) fn test(table: &mut Table<'_>) -> Option<Test> {
+pub(super) fn test(table: &mut Table<'_>) -> Option<WrittenTest> {
     let name = table.required("name").and_then(Item::string);
     let given = table.required("given").and_then(|item| {
         if !item.is_table() {
@@ -14,10 +15,14 @@ pub(super) fn test(table: &mut Table<'_>) -> Option<Test> {
         }
         item.json()
     });
-    let at = instant(table);
+    let (at, local) = match instant(table) {
+        Some(When::At(at)) => (Some(at), None),
+        Some(When::Local(local)) => (None, Some(local)),
+        None => (None, None),
+    };
     let stub = table.optional("stub").map(stubs).unwrap_or_default();
     let expect = table.required("expect").and_then(expectation);
-    Some(Test { name: name?, given: given?, at, stub, expect: expect? })
+    Some((Test { name: name?, given: given?, at, stub, expect: expect? }, local))
 }
 
 /// The verdicts in the place of scripts, by the plugins that they belong to.

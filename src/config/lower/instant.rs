@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
-use crate::config::table::{Item, Table};
-use crate::config::{At, Code, Diagnostic};
+use crate::config::context::Context;
+use crate::config::table::Table;
+use crate::config::{At, Code, Diagnostic, Span};
 
 /// Why a text is no time at which something can happen.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,8 +16,15 @@ struct NoInstant {
     help: String,
 }
 
+/// When a test happens, as far as its own table says.
+pub(super) enum When {
+    At(At<Timestamp>),
+    /// By the clocks of the default time zone.
+    Local(At<String>),
+}
+
 /// `at` and `timezone` of a test: a TOML datetime, or the same as a string.
-pub(super) fn instant(table: &mut Table<'_>) -> Option<At<Timestamp>> {
+pub(super) fn instant(table: &mut Table<'_>) -> Option<When> {
     let (at, written) = (table.optional("at"), table.optional("timezone"));
     let named = |name: &str| TimeZone::get(name).map_err(|_| "is not an IANA time zone such as `Europe/Berlin`");
     let zone = written.and_then(|item| item.parsed(named));
@@ -32,20 +40,36 @@ pub(super) fn instant(table: &mut Table<'_>) -> Option<At<Timestamp>> {
         if let Some(written) = written {
             written.fault(Code::Conflict, "has no effect, as `at` has an offset; leave out one of them");
         }
-        return Some(At::new(instant, at.span));
+        return Some(When::At(At::new(instant, at.span)));
     }
     let read = match (local(&text), written, zone) {
         (None, ..) => Err(no_time()),
         // What is wrong with the time zone is told.
         (Some(_), Some(_), None) => return None,
-        (Some(_), None, _) => Err(no_zone(&text)),
+        (Some(_), None, _) => return Some(When::Local(At::new(text, at.span))),
         (Some(local), Some(_), Some(zone)) => in_zone(local, &zone.value),
     };
-    read.map(|instant| At::new(instant, at.span)).map_err(|no| report(at, no)).ok()
+    reported(at.cx, at.span, read).map(When::At)
 }
 
-fn report(at: Item<'_>, NoInstant { fault, help }: NoInstant) {
-    at.cx.report(Diagnostic::error(Code::WrongForm, at.span, format!("{} {fault}", at.name())).help(help));
+/// The moment at which the clocks of `zone` show what a test says, if there is such a default.
+pub(super) fn in_default_zone(cx: &Context, text: &At<String>, zone: Option<&TimeZone>) -> Option<At<Timestamp>> {
+    let read = match (local(text), zone) {
+        (Some(local), Some(zone)) => in_zone(local, zone),
+        (Some(_), None) => Err(no_zone(text)),
+        (None, _) => Err(no_time()),
+    };
+    reported(cx, text.span, read)
+}
+
+fn reported(cx: &Context, span: Span, read: Result<Timestamp, NoInstant>) -> Option<At<Timestamp>> {
+    match read {
+        Ok(instant) => Some(At::new(instant, span)),
+        Err(NoInstant { fault, help }) => {
+            cx.report(Diagnostic::error(Code::WrongForm, span, format!("`at` {fault}")).help(help));
+            None
+        }
+    }
 }
 
 /// What a clock on the wall shows. A date alone is none, nor is what names its time zone in brackets.
@@ -60,7 +84,7 @@ fn no_time() -> NoInstant {
 }
 
 fn no_zone(text: &str) -> NoInstant {
-    let fault = "is a local time, and no `timezone` says where".to_owned();
+    let fault = "is a local time, and no `timezone` says where, nor does [defaults]".to_owned();
     NoInstant { fault, help: format!("add `timezone = \"Europe/Berlin\"`, or an offset: `{text}+02:00`") }
 }
 

@@ -4,6 +4,7 @@ mod auth;
 mod channels;
 mod checks;
 mod condition;
+mod defaults;
 mod instant;
 mod plugins;
 mod rules;
@@ -12,11 +13,12 @@ mod windows;
 
 use std::path::{Path, PathBuf};
 
+use self::defaults::{DefaultZone, WrittenTest};
 use super::context::Context;
 use super::table::{Item, Table, titled};
 use super::{
     ApiKey, At, Broker, Channel, Code, Config, Diagnostic, Invariant, Issuer, Limit, Named, Paths, Plugin, Policy,
-    Rule, Server, Span, Test, Type, Unmatched, Window,
+    Rule, Server, Span, Type, Unmatched, Window,
 };
 
 /// What the files read so far declare. Files are added in any order, to the same effect.
@@ -24,6 +26,7 @@ use super::{
 pub(super) struct Parts {
     unmatched: Option<At<Unmatched>>,
     allow_empty: bool,
+    default_zone: DefaultZone,
     paths: Paths,
     has_paths: bool,
     server: Server,
@@ -39,7 +42,7 @@ pub(super) struct Parts {
     rules: Vec<At<Rule>>,
     /// Whether a rule is written, also one with faults.
     has_rules: bool,
-    tests: Vec<At<Test>>,
+    tests: Vec<At<WrittenTest>>,
     invariants: Vec<At<Invariant>>,
     /// Whether a file could not be read.
     has_gap: bool,
@@ -62,6 +65,10 @@ impl Parts {
         if let Some(item) = singleton(root, "allow_empty", "`allow_empty`") {
             self.allow_empty = item.boolean().is_some_and(|allow| allow.value);
         }
+        if root.optional("defaults").is_some() {
+            self.default_zone.add_gap();
+        }
+        section(root, "defaults", "[defaults]", &mut self.default_zone, defaults::defaults);
         if let Some(item) = root.optional("paths") {
             self.has_paths = true;
             if !item.is_table() {
@@ -102,6 +109,7 @@ impl Parts {
     /// Notes that a file could not be read, so that what seems to be missing may be in there.
     pub(super) fn add_gap(&mut self) {
         self.has_gap = true;
+        self.default_zone.add_gap();
         self.issuers.add_gap();
         self.keys.add_gap();
         self.policies.add_gap();
@@ -113,7 +121,7 @@ impl Parts {
     }
 
     /// The configuration, or what could be read of it, once every file is added; `main` is the first of them.
-    pub(super) fn finish(self, cx: &Context, main: &Path) -> Config {
+    pub(super) fn finish(mut self, cx: &Context, main: &Path) -> Config {
         let main_start = Span::default();
         if !self.has_rules && !self.allow_empty && !self.has_gap {
             let finding = Diagnostic::error(Code::NoRules, main_start, "there is no rule, so nothing would be routed");
@@ -124,6 +132,8 @@ impl Parts {
             let help = "write one of `reject`, `drop`, `dead-letter`, such as `unmatched = \"reject\"`";
             cx.report(Diagnostic::error(Code::MissingKey, main_start, message).help(help));
         }
+        self.default_zone.complete(&mut self.windows, cx);
+        let date = |test: At<WrittenTest>| test.map(|test| self.default_zone.date(test, cx));
         let folder = main.parent().unwrap_or(Path::new(""));
         // Where the folders are may stand in the file that could not be read.
         let paths = if self.has_gap && !self.has_paths { NOWHERE } else { self.paths };
@@ -146,7 +156,7 @@ impl Parts {
             windows: self.windows,
             plugins: self.plugins,
             rules: self.rules,
-            tests: self.tests,
+            tests: self.tests.into_iter().map(date).collect(),
             invariants: self.invariants,
         }
     }

@@ -1,6 +1,6 @@
 //! `[windows.*]`.
 
-use crate::config::table::{Item, Table};
+use crate::config::table::Table;
 use crate::config::{At, DailyRange, Weekday, Window};
 
 const WEEKDAYS: [(&str, Weekday); 7] = [
@@ -18,10 +18,13 @@ pub(super) fn window(table: &mut Table<'_>) -> Option<Window> {
     let daily = table.required("daily").and_then(|item| item.filled_list(|item| item.parsed(daily_range)));
     let mut days = WEEKDAYS.map(|(_, day)| At::new(day, table.span)).to_vec();
     table.set("days", &mut days, |item| item.filled_list(|item| item.choice(&WEEKDAYS)));
-    let timezone = table.required("timezone").and_then(Item::string);
+    let timezone = match table.optional("timezone") {
+        Some(item) => Some(item.string()?),
+        None => None,
+    };
     // The time zone is looked at whatever else is wrong.
     let daily = daily.map(|daily| daily.value).unwrap_or_default();
-    Some(Window { daily, days, timezone: timezone? })
+    Some(Window { daily, days, timezone })
 }
 
 /// Reads `22:00-07:00`. The end may be `24:00`; a range that ends where it starts is refused, as it could be

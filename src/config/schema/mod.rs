@@ -93,6 +93,7 @@ fn root_keys() -> Value {
         "include": list(&reference("text")),
         "unmatched": words(&["reject", "drop", "dead-letter"]),
         "allow_empty": boolean(),
+        "defaults": table("[defaults]", &[], json!({ "timezone": reference("text") })),
         "paths": table("[paths]", &[], json!({
             "schemas": reference("text"), "plugins": reference("text"), "generations": reference("text"),
         })),
@@ -225,7 +226,7 @@ fn window() -> Value {
         "days": filled(&words(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])),
         "timezone": reference("text"),
     });
-    table("[windows.*]", &["daily", "timezone"], keys)
+    table("[windows.*]", &["daily"], keys)
 }
 
 fn plugin() -> Value {

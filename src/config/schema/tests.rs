@@ -19,9 +19,10 @@ const OF_SHAPE: [&str; 17] = [
 ];
 
 /// Faults with those codes that the schema does not see, each with the reason.
-const NOT_SEEN: [&str; 6] = [
+const NOT_SEEN: [&str; 7] = [
     // Another file may have it.
     "f103_unmatched",
+    "f108_instant",
     // A pattern does not compare.
     "f106_ttl",
     "f108_daily_of_nothing",

@@ -14,8 +14,9 @@ pub struct Window {
     pub daily: Vec<At<DailyRange>>,
     /// Weekdays on which a range may start. Default all.
     pub days: Vec<At<Weekday>>,
-    /// An IANA time zone name.
-    pub timezone: At<String>,
+    /// An IANA time zone name, that of `[defaults]` where the window names none. None is one that is missing or could not
+    /// be read, which is told.
+    pub timezone: Option<At<String>>,
 }
 
 /// A day of the week, as jiff counts it.

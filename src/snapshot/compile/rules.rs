@@ -69,17 +69,14 @@ impl Cx {
     fn windows(&mut self, config: &Config) -> Windows {
         let mut windows = HashMap::new();
         for (name, declared) in &config.windows {
-            match TimeZone::get(&declared.timezone) {
+            let Some(zone) = &declared.timezone else { continue };
+            match TimeZone::get(zone) {
                 Ok(timezone) => {
                     let ranges = declared.daily.iter().map(|range| range.value).collect();
                     let days = declared.days.iter().map(|day| day.value).collect();
                     windows.insert(name.clone(), Arc::new(Window::new(name.as_str(), ranges, days, timezone)));
                 }
-                Err(_) => {
-                    let message = format!("`{}` is not an IANA time zone", declared.timezone.value);
-                    let diagnostic = Diagnostic::error(Code::UnknownTimeZone, declared.timezone.span, message);
-                    self.diagnostics.push(diagnostic.help("such as `Europe/Berlin` or `UTC`"));
-                }
+                Err(_) => self.diagnostics.push(Diagnostic::unknown_time_zone(zone)),
             }
         }
         windows

@@ -1,0 +1,69 @@
+//! `[defaults]`: the time zone of windows and tests that name none.
+
+use jiff::tz::TimeZone;
+
+use super::instant::in_default_zone;
+use crate::config::context::Context;
+use crate::config::table::{Table, titled};
+use crate::config::{At, Code, Diagnostic, Named, Test, Window};
+
+/// The default time zone.
+#[derive(Default)]
+pub(super) enum DefaultZone {
+    #[default]
+    None,
+    /// There may be one, which could not be read.
+    Unclear,
+    Named(At<String>, TimeZone),
+}
+
+/// A test, and the local time when it happens, if the default time zone decides when that is.
+pub(super) type WrittenTest = (Test, Option<At<String>>);
+
+pub(super) fn defaults(table: &mut Table<'_>) -> DefaultZone {
+    let Some(item) = table.optional("timezone") else { return DefaultZone::None };
+    let Some(name) = item.string() else { return DefaultZone::Unclear };
+    match TimeZone::get(&name) {
+        Ok(zone) => DefaultZone::Named(name, zone),
+        Err(_) => {
+            item.cx.report(Diagnostic::unknown_time_zone(&name));
+            DefaultZone::Unclear
+        }
+    }
+}
+
+impl DefaultZone {
+    /// Notes that it may be where it could not be read.
+    pub(super) fn add_gap(&mut self) {
+        if matches!(self, Self::None) {
+            *self = Self::Unclear;
+        }
+    }
+
+    /// Gives it to the windows that name none.
+    pub(super) fn complete(&self, windows: &mut Named<Window>, cx: &Context) {
+        for (name, window) in windows.iter_mut().filter(|(_, window)| window.timezone.is_none()) {
+            match self {
+                Self::Named(zone, _) => window.value.timezone = Some(zone.clone()),
+                Self::Unclear => {}
+                Self::None => {
+                    let message = format!("`timezone` is missing in {}", titled("[windows.*]", name.as_str()));
+                    let finding = Diagnostic::error(Code::MissingKey, window.span, message);
+                    cx.report(finding.help("write it here, or once for all windows and tests in [defaults]"));
+                }
+            }
+        }
+    }
+
+    /// A test that knows when it happens.
+    pub(super) fn date(&self, (mut test, local): WrittenTest, cx: &Context) -> Test {
+        if let Some(local) = local {
+            test.at = match self {
+                Self::Named(_, zone) => in_default_zone(cx, &local, Some(zone)),
+                Self::None => in_default_zone(cx, &local, None),
+                Self::Unclear => None,
+            };
+        }
+        test
+    }
+}
