@@ -10,6 +10,7 @@ mod field;
 mod keys;
 mod producer;
 mod reader;
+mod reloads;
 mod report;
 mod split;
 mod story;

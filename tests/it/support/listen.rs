@@ -23,7 +23,8 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
-    pub(super) fn new(address: SocketAddr, channels: &[&str]) -> Self {
+    /// With a token that may listen to all of `channels`.
+    pub(crate) fn new(address: SocketAddr, channels: &[&str]) -> Self {
         let channels: Vec<String> = channels.iter().map(ToString::to_string).collect();
         let new = Self { address, method: "GET", version: "1.1", channels, query: Vec::new(), headers: Vec::new() };
         let token = scenario::token(claims(&new.channels), Some(Duration::from_secs(3_600)));

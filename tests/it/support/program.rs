@@ -41,6 +41,13 @@ impl Program {
         assert!(done.success());
     }
 
+    /// What is resident of it, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Waits for its end, which must be a success.
     pub(crate) async fn succeeds(&mut self) {
         let child = &mut self.child;
