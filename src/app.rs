@@ -70,7 +70,7 @@ pub enum StartError {
     #[error(transparent)]
     Broker(#[from] InvalidUrl),
     /// The broker's server is there and cannot be used.
-    #[error("the broker cannot be used: {0}")]
+    #[error("the broker cannot be used")]
     Unfit(#[from] Unfit),
     /// An address cannot be listened at.
     #[error("cannot listen at {address}: {error}")]

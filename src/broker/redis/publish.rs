@@ -41,6 +41,9 @@ const REFUSALS: &[&str] = &[
     "CLUSTERDOWN",
 ];
 
+/// Those of them that say that what is stored of the channel is not of this version, which only an operator can mend.
+const FOREIGN: &[&str] = &["WRONGTYPE", "NEWER", "MALFORMED"];
+
 /// What came of one message, when it was not stored.
 #[derive(Debug, PartialEq, Eq)]
 enum Failure {
@@ -101,7 +104,12 @@ fn outcome(channel: &ChannelName, reply: Reply) -> Result<Published, Failure> {
         Err(error) => error,
     };
     match error.code() {
-        Some(code) if REFUSALS.contains(&code) => Err(Failure::Refused(code.to_owned())),
+        Some(code) if REFUSALS.contains(&code) => {
+            if FOREIGN.contains(&code) {
+                tracing::error!(%channel, "nothing can be published to `{channel}`: {error}");
+            }
+            Err(Failure::Refused(code.to_owned()))
+        }
         _ => {
             tracing::error!(%channel, "redis failed while storing a message for `{channel}`: {error}");
             Err(Failure::Unknown)

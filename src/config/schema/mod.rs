@@ -145,7 +145,7 @@ fn server(names: &Names) -> Value {
 fn broker() -> Value {
     let keys = json!({
         "url": { "anyOf": [
-            { "type": "string", "pattern": "^(memory:|rediss?(\\+sentinel)?://|valkeys?://|((redis|valkey)\\+)?unix://)" },
+            { "type": "string", "pattern": "^(memory:|rediss?(\\+(sentinel|cluster))?://|valkeys?://|((redis|valkey)\\+)?unix://)" },
             reference("secret"),
         ] },
         "ca_file": reference("text"),
