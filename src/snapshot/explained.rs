@@ -64,6 +64,7 @@ pub struct WindowState {
 
 /// A filter's verdict, and what it cost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FilterRun {
     /// The plugin.
     pub plugin: String,
