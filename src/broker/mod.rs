@@ -96,8 +96,12 @@ pub enum PublishFailed {
     NotAccepted(String),
     /// It may or may not be stored, or only in some of its channels; a retry with the same idempotency key is safe
     /// and completes it.
-    #[error("the broker did not answer within {0:?}")]
+    #[error("the broker did not confirm it within {0:?}")]
     UnknownOutcome(Duration),
+    /// It is stored in some of its channels and was refused in others, for this reason. A retry with the same
+    /// idempotency key stores it in the others once they take it.
+    #[error("the broker stored it in some of its channels and not in others: {0}")]
+    PartlyStored(String),
     /// The idempotency key was used with another body. Nothing was stored.
     #[error("the idempotency key was used with another body")]
     KeyReused,
@@ -198,8 +202,18 @@ impl Broker {
         }
     }
 
+    /// Until when a publish is answered that comes in now.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        match self {
+            Self::Memory(_) => Instant::now(),
+            Self::Redis(redis) => Instant::now() + redis.timeout(),
+        }
+    }
+
     /// Stores each message of the batch in its channel, and says where, in the batch's order. A repeat is stored
     /// where the first publish with its key was to go: `readdress` gives the message of that id for such a channel.
+    /// What is not known by the deadline is told as unknown.
     ///
     /// # Errors
     /// [`PublishFailed`], whose variants say what is known of the batch.
@@ -208,19 +222,21 @@ impl Broker {
         _permit: &Permit,
         batch: Batch,
         readdress: impl Fn(Uuid, ChannelName) -> Outgoing,
+        deadline: Instant,
     ) -> Result<Vec<Published>, PublishFailed> {
-        self.store(batch, readdress).await
+        self.store(batch, readdress, deadline).await
     }
 
     async fn store(
         &self,
         batch: Batch,
         readdress: impl Fn(Uuid, ChannelName) -> Outgoing,
+        deadline: Instant,
     ) -> Result<Vec<Published>, PublishFailed> {
         match self {
             // What it has begun it ends at once, so a repeat finds nothing to complete.
             Self::Memory(memory) => memory.store(&batch, Instant::now()),
-            Self::Redis(redis) => redis.store(batch, readdress).await,
+            Self::Redis(redis) => redis.store(batch, readdress, deadline).await,
         }
     }
 

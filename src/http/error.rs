@@ -117,9 +117,10 @@ impl From<PublishError> for Problem {
             }
             PublishError::KeyReused => plain(StatusCode::UNPROCESSABLE_ENTITY),
             PublishError::InFlight => plain(StatusCode::CONFLICT).retry_after(Duration::from_secs(1)),
-            PublishError::NotAccepted(_) | PublishError::UnknownOutcome(_) | PublishError::Draining => {
-                plain(StatusCode::SERVICE_UNAVAILABLE).retry_after(Duration::from_secs(1))
-            }
+            PublishError::NotAccepted(_)
+            | PublishError::UnknownOutcome(_)
+            | PublishError::PartlyStored(_)
+            | PublishError::Draining => plain(StatusCode::SERVICE_UNAVAILABLE).retry_after(Duration::from_secs(1)),
         }
     }
 }

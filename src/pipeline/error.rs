@@ -49,8 +49,11 @@ pub enum PublishError {
     #[error("the broker did not accept it: {0}")]
     NotAccepted(String),
     /// The broker may have stored it.
-    #[error("the broker did not answer within {0:?}: it may or may not be stored")]
+    #[error("the broker did not confirm it within {0:?}: it may or may not be stored")]
     UnknownOutcome(Duration),
+    /// The broker stored it in some of its channels.
+    #[error("the broker stored it in some of its channels and not in others: {0}")]
+    PartlyStored(String),
     /// The server shuts down.
     #[error("the server is shutting down")]
     Draining,
@@ -71,7 +74,7 @@ impl PublishError {
             Self::KeyReused => Reason::KeyReused,
             Self::InFlight => Reason::InFlight,
             Self::NotAccepted(_) => Reason::NotAccepted,
-            Self::UnknownOutcome(_) => Reason::UnknownOutcome,
+            Self::UnknownOutcome(_) | Self::PartlyStored(_) => Reason::UnknownOutcome,
             Self::Draining => Reason::Draining,
         }
     }
@@ -106,6 +109,7 @@ impl From<PublishFailed> for PublishError {
         match failed {
             PublishFailed::NotAccepted(why) => Self::NotAccepted(why),
             PublishFailed::UnknownOutcome(waited) => Self::UnknownOutcome(waited),
+            PublishFailed::PartlyStored(why) => Self::PartlyStored(why),
             PublishFailed::KeyReused => Self::KeyReused,
         }
     }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
@@ -156,6 +157,8 @@ impl Pipeline {
         // For every line that is logged of this decision, also of a refusal.
         tracing::Span::current().record("revision", tracing::field::display(snapshot.revision));
         let now = Timestamp::now();
+        // One for all that the broker is asked: its share of a limit, too, is a part of how long a producer waits.
+        let deadline = self.broker.deadline();
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
         let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
         let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode).await?;
@@ -178,7 +181,7 @@ impl Pipeline {
         let mut receipt = Receipt::new(&notification, snapshot.revision, &decision, remaining);
         if submission.mode == Mode::Publish && !decision.deliveries.is_empty() {
             let key = submission.idempotency_key.map(|key| idempotency(&producer, key, submission.body));
-            let published = self.send(&permit, &snapshot, &notification, decision, key).await?;
+            let published = self.send(&permit, &snapshot, &notification, decision, key, deadline).await?;
             receipt.record(published, self.broker.durability());
         }
         let receipt = Arc::new(receipt);
@@ -227,6 +230,7 @@ impl Pipeline {
         notification: &Notification,
         decision: Decision,
         key: Option<IdempotencyKey>,
+        deadline: Instant,
     ) -> Result<Vec<Published>, PublishError> {
         // Two publishes with one key at a time on this node: the second is told to wait, rather than racing.
         let _turn = match &key {
@@ -241,7 +245,7 @@ impl Pipeline {
             let spec = snapshot.channels.find(&channel).map(|(spec, _)| Arc::clone(spec));
             outgoing(&Notification { id, ..notification.clone() }, channel, spec.as_deref())
         };
-        self.broker.publish(permit, batch, readdress).await.map_err(PublishError::from)
+        self.broker.publish(permit, batch, readdress, deadline).await.map_err(PublishError::from)
     }
 
     /// Attaches a subscriber: authorize each channel, open it, register with the hub, and only then decide where it

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::{AsyncConnectionConfig, Pipeline, RedisError, Value};
 
+use super::access::{Access, Address, shown};
 use super::inspection::Unfit;
-use super::place::{Access, Address, shown};
 use super::server::Server;
 use super::slots::Owners;
 use super::{InvalidUrl, read_reply};
@@ -90,7 +90,7 @@ impl Cluster {
         };
         match tokio::time::timeout(TIMEOUT, replies).await {
             Ok(Ok(replies)) => read(replies, place),
-            Ok(Err(error)) => Err(failed(error.to_string())),
+            Ok(Err(error)) => Err(unfit(&error).map_or_else(|| failed(error.to_string()), Into::into)),
             Err(_) => Err(failed(format!("no answer within {TIMEOUT:?}"))),
         }
     }
@@ -140,5 +140,8 @@ fn unfit(error: &RedisError) -> Option<Unfit> {
             grant: "`+cluster|info +cluster|slots`".to_owned(),
         });
     }
-    error.to_string().contains("cluster support disabled").then_some(Unfit::NoCluster)
+    if error.to_string().contains("cluster support disabled") {
+        return Some(Unfit::NoCluster);
+    }
+    Unfit::of_login(error)
 }

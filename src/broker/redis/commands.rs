@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Arg, Cmd, Pipeline, PushKind, ServerErrorKind, Value};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::dialer::{Dialer, Dialled, NotDialled};
-use super::inspection::{Inspector, NotInspected, Seal, Unfit};
+use super::inspection::{Inspector, NotInspected, Unfit};
 use super::link::{Backoff, Link};
+use super::seal::Seal;
 use crate::telemetry::Metrics;
 
 /// How long a look at the server may hold up the start.
 const CHECK: Duration = Duration::from_secs(3);
+/// Why a connection is of no use that has ended by itself.
+const LOST: &str = "it was lost";
 
 /// The command connection.
 #[derive(Debug)]
@@ -30,8 +33,30 @@ pub(super) struct Connection {
     redis: MultiplexedConnection,
     /// What its server needs behind a batch, if it is to be kept as the configuration asks.
     seal: Seal,
-    /// Cancelled by whoever finds that this connection is of no use; a later connection has its own.
-    broken: CancellationToken,
+    end: End,
+}
+
+/// Why a connection is of no use any more, set by whoever finds it first. A later connection has its own.
+#[derive(Debug, Clone, Default)]
+struct End(Arc<watch::Sender<Option<&'static str>>>);
+
+impl End {
+    fn set(&self, why: &'static str) {
+        self.0.send_if_modified(|end| {
+            let news = end.is_none();
+            end.get_or_insert(why);
+            news
+        });
+    }
+
+    fn get(&self) -> Option<&'static str> {
+        *self.0.borrow()
+    }
+
+    async fn wait(&self) -> &'static str {
+        // It cannot close, as `self` holds the sender.
+        self.0.subscribe().wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(LOST)
+    }
 }
 
 /// Why there is no connection that can be used.
@@ -122,9 +147,9 @@ impl Script {
 }
 
 impl Connection {
-    /// Gives it up, as its server is not the one to use any more.
-    pub(super) fn leave(&self) {
-        self.broken.cancel();
+    /// Gives it up, as its server takes no writes.
+    pub(super) fn leave_replica(&self) {
+        self.end.set("its server has become a replica");
     }
 
     /// What belongs behind a batch here.
@@ -135,13 +160,13 @@ impl Connection {
     /// As [`Commands::send`], and on no other connection.
     pub(super) async fn send(mut self, commands: &Pipeline) -> Result<Vec<Value>, NoReply> {
         let replies = self.redis.send_packed_commands(commands, 0, commands.len()).await;
-        let useless = match &replies {
+        match &replies {
             // A primary that was demoted keeps its connections; another one may have taken its place.
-            Ok(replies) => replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)),
-            Err(error) => error.is_connection_dropped(),
-        };
-        if useless {
-            self.leave();
+            Ok(replies) if replies.iter().any(|reply| is_error(reply, ServerErrorKind::ReadOnly)) => {
+                self.leave_replica()
+            }
+            Err(error) if error.is_connection_dropped() => self.end.set(LOST),
+            _ => {}
         }
         replies.map_err(|error| NoReply::Unanswered(error.to_string()))
     }
@@ -167,16 +192,16 @@ impl Commands {
     pub(super) async fn run(&self) {
         let mut backoff = Backoff::new();
         loop {
-            let broken = CancellationToken::new();
-            match self.connect(&broken).await {
+            let end = End::default();
+            match self.connect(&end).await {
                 Ok((Dialled { connection, tenure }, seal)) => {
                     backoff.reset();
-                    self.link.up(Connection { redis: connection, seal, broken: broken.clone() });
+                    self.link.up(Connection { redis: connection, seal, end: end.clone() });
                     let why = tokio::select! {
-                        () = broken.cancelled() => "it was lost",
+                        why = end.wait() => why,
                         why = tenure.ends() => why,
                     };
-                    broken.cancel();
+                    end.set(why);
                     self.link.down(why);
                 }
                 Err(error) => self.link.down(&error.to_string()),
@@ -190,19 +215,20 @@ impl Commands {
     /// # Errors
     /// Why it can never be used.
     pub(super) async fn check(&self) -> Result<(), Unfit> {
-        match tokio::time::timeout(CHECK, self.connect(&CancellationToken::new())).await {
+        match tokio::time::timeout(CHECK, self.connect(&End::default())).await {
             Ok(Err(NotConnected::NotInspected(NotInspected::Unfit(unfit)))) => Err(unfit),
+            Ok(Err(NotConnected::NotDialled(error))) => error.unfit().map_or(Ok(()), Err),
             // What is away may come back, and is looked at then.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
     /// A connection to a server that can be used.
-    async fn connect(&self, broken: &CancellationToken) -> Result<(Dialled, Seal), NotConnected> {
-        let broken = broken.clone();
+    async fn connect(&self, end: &End) -> Result<(Dialled, Seal), NotConnected> {
+        let end = end.clone();
         let on_push = move |push: redis::PushInfo| {
             if push.kind == PushKind::Disconnection {
-                broken.cancel();
+                end.set(LOST);
             }
         };
         let mut dialled = self.dialer.dial(self.timeout, on_push).await?;
@@ -231,10 +257,10 @@ impl Commands {
     /// The connection that stands now.
     pub(super) fn connection(&self) -> Result<Connection, NoReply> {
         let connection = self.link.get().map_err(NoReply::NotConnected)?;
-        if connection.broken.is_cancelled() {
-            return Err(NoReply::NotConnected("the connection was lost".to_owned()));
+        match connection.end.get() {
+            Some(why) => Err(NoReply::NotConnected(format!("the connection was left: {why}"))),
+            None => Ok(connection),
         }
-        Ok(connection)
     }
 
     /// Sends commands in one round trip. Each has its reply, which may be an error.

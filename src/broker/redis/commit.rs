@@ -21,9 +21,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::commands::{Commands, Form, NoReply, Script, is_error};
 use super::envelope::encode;
-use super::inspection::Seal;
 use super::keys::{Keys, hex, lane_code, slot_of_channel};
 use super::publish::{MARK_OUTLIVES, meta_ttl, millis};
+use super::seal::Seal;
 use super::slots::Topology;
 use crate::broker::{Batch, Outgoing};
 use crate::stream::{Epoch, Lane};
@@ -36,9 +36,6 @@ const CALL: usize = 64;
 const UNDER_WAY: usize = 2;
 /// How much of the time that is left for a batch it may be waited for.
 const PATIENCE: f64 = 0.8;
-/// For how long the write that a WAIT may need is kept.
-const MARK_TTL: Duration = Duration::from_secs(60);
-
 /// Commits publishes, those of all callers together.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -239,7 +236,7 @@ impl Committer {
         let marked = !behind.iter().any(|reply| matches!(reply, Value::ServerError(_)));
         let sealed = marked && seal.is_reached(behind.last());
         if values.iter().any(refuses_writes) {
-            connection.leave();
+            connection.leave_replica();
         }
         Ok(values.into_iter().map(|value| Ok(Committed { value, sealed })).collect())
     }
@@ -263,67 +260,5 @@ fn split(count: usize, reply: Reply) -> Vec<Reply> {
         }
         // What refuses the call refuses each.
         other => vec![other; count],
-    }
-}
-
-impl Seal {
-    /// What is sent behind a batch, so that the last reply tells whether it is where it is to be.
-    fn commands(self, mark: &str, within: Duration) -> Vec<Cmd> {
-        let mut wait = match self {
-            Self::Stored => return Vec::new(),
-            Self::Replicas(count) => {
-                let mut wait = redis::cmd("WAIT");
-                wait.arg(count.get());
-                wait
-            }
-            Self::Disk => {
-                let mut wait = redis::cmd("WAITAOF");
-                wait.arg(1).arg(0);
-                wait
-            }
-        };
-        // Without end where it is zero, which it never is.
-        wait.arg(millis(within));
-        // WAIT covers what its own connection wrote. What a repeat finds stored was written on another one, so there
-        // must be something of ours behind it.
-        let mut write = redis::cmd("SET");
-        write.arg(mark).arg("").arg("PX").arg(millis(MARK_TTL));
-        vec![write, wait]
-    }
-
-    fn is_reached(self, reply: Option<&Value>) -> bool {
-        match (self, reply) {
-            (Self::Stored, _) => true,
-            (Self::Replicas(count), Some(Value::Int(reached))) => *reached >= i64::from(count.get()),
-            (Self::Disk, Some(Value::Array(reached))) => matches!(reached.first(), Some(Value::Int(1..))),
-            _ => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_seal_is_reached_when_its_reply_says_so() {
-        let two = Seal::Replicas(2.try_into().unwrap());
-        for (count, reached) in [(0, false), (1, false), (2, true), (3, true)] {
-            assert_eq!(two.is_reached(Some(&Value::Int(count))), reached);
-        }
-        for (local, reached) in [(0, false), (1, true)] {
-            let reply = Value::Array(vec![Value::Int(local), Value::Int(0)]);
-            assert_eq!(Seal::Disk.is_reached(Some(&reply)), reached);
-        }
-        for seal in [two, Seal::Disk] {
-            assert!(!seal.is_reached(None) && !seal.is_reached(Some(&Value::Nil)));
-        }
-        assert!(Seal::Stored.is_reached(None));
-    }
-
-    #[test]
-    fn no_wait_is_without_end() {
-        let last = Seal::Disk.commands("m", Duration::ZERO).pop().unwrap();
-        assert_eq!(last.get_packed_command(), b"*4\r\n$7\r\nWAITAOF\r\n$1\r\n1\r\n$1\r\n0\r\n$1\r\n1\r\n");
     }
 }

@@ -13,7 +13,8 @@ use redis::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::place::{Access, Address, shown};
+use super::access::{Access, Address, shown};
+use super::inspection::Unfit;
 use super::sentinel::{NoPrimary, Sentinels};
 use crate::config::BrokerUrl;
 
@@ -43,6 +44,17 @@ pub(super) enum NotDialled {
     NotPrimary(String),
     #[error("it is not used any more")]
     Retired,
+}
+
+impl NotDialled {
+    /// Why the server can never be used; none if it may pass.
+    pub(super) fn unfit(&self) -> Option<Unfit> {
+        match self {
+            Self::Refused(error) => Unfit::of_login(error),
+            Self::NoPrimary(NoPrimary { unfit, .. }) => unfit.clone(),
+            Self::NotPrimary(_) | Self::Retired => None,
+        }
+    }
 }
 
 /// Makes connections.

@@ -21,11 +21,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::access::Address;
 use super::dialer::{Dialer, Dialled};
 use super::envelope::{self, Pushed};
 use super::keys::Keys;
 use super::link::{Backoff, Link};
-use super::place::Address;
 use super::probe::Probe;
 use super::wanted::Wanted;
 use crate::notification::ChannelName;

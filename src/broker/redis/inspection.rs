@@ -1,13 +1,13 @@
 //! A look at a server before it is used: whether it can be, and which of its settings lose messages.
 
 use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroU8;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value};
 
 use super::keys::Keys;
+use super::seal::Seal;
 use super::slots::Topology;
 use crate::config::{self, Durability};
 
@@ -69,6 +69,15 @@ pub enum Unfit {
         /// What allows them.
         grant: String,
     },
+    /// It does not know the user, or not with this password.
+    #[error("redis does not let the user of `broker.url` in: {0}")]
+    Login(String),
+    /// It has no such database, or not for this user.
+    #[error(
+        "redis refuses the database of `broker.url`: {0}: `databases` of redis.conf says how many there are, and an ACL \
+         user needs `+select`"
+    )]
+    Database(String),
     /// It is one of a cluster, and the URL names one server.
     #[error(
         "redis is a server of a cluster, and has only a part of what is published: write `redis+cluster://` in \
@@ -89,25 +98,29 @@ pub enum Unfit {
     NoFsync(String),
 }
 
-/// What has to be asked of a server behind what is written, so that it is kept as the configuration asks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Seal {
-    /// Nothing: its reply says it.
-    #[default]
-    Stored,
-    /// That so many replicas have it.
-    Replicas(NonZeroU8),
-    /// That its disk has it.
-    Disk,
-}
-
 /// Why a look at a server led to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotInspected {
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// It may become the primary, or a name may lead to another server soon.
+    #[error("its server is a replica, which takes no writes")]
+    Replica,
     #[error(transparent)]
     Failed(#[from] RedisError),
+}
+
+impl Unfit {
+    /// Why a server can never be used that refuses a connection with this error; none if it may pass.
+    pub(super) fn of_login(error: &RedisError) -> Option<Self> {
+        if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) {
+            return Some(Self::Login(error.to_string()));
+        }
+        // The client keeps no code of it. The server answers SELECT also while it loads, so it is for good.
+        let text = error.to_string();
+        let (_, why) = text.split_once("refused to switch database")?;
+        Some(Self::Database(why.trim_start_matches([' ', ':', '-']).to_owned()))
+    }
 }
 
 /// Looks at servers.
@@ -179,6 +192,9 @@ impl Inspector {
             ("0", Topology::Cluster) => return Err(Unfit::NoCluster.into()),
             _ => {}
         }
+        if fact("role") == "slave" {
+            return Err(NotInspected::Replica);
+        }
         self.check_rights(connection, version).await?;
         let run = fact("run_id");
         let is_new = self.told.lock().as_deref() != Some(run);
@@ -229,16 +245,6 @@ impl Inspector {
         Unfit::Denied {
             denied: calls().map(str::to_ascii_uppercase).collect::<Vec<_>>().join(", "),
             grant: format!("`~{prefix}:* &{prefix}:* {}`", grant.join(" ")),
-        }
-    }
-}
-
-impl From<Durability> for Seal {
-    fn from(durability: Durability) -> Self {
-        match durability {
-            Durability::Primary => Self::Stored,
-            Durability::Replica(count) => Self::Replicas(count),
-            Durability::Fsync => Self::Disk,
         }
     }
 }

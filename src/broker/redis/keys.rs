@@ -70,7 +70,7 @@ impl Keys {
         pubsub.strip_prefix(&*self.prefix)?.strip_prefix(":{")?.strip_suffix('}')
     }
 
-    /// The pub/sub channel of a node's probe. `tag` is of a slot that the probed server has.
+    /// The pub/sub channel and the key of a node's probe. `tag` is of a slot that the probed server has.
     pub(super) fn probe(&self, tag: &str, node: uuid::Uuid) -> String {
         format!("{}:probe:{{{tag}}}:{node}", self.prefix)
     }

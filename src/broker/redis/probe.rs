@@ -1,9 +1,12 @@
-//! The proof that what is published is received: a message of our own that goes the same way.
+//! The proof that what is published is stored and received: a write and a message of our own that go the same way.
 //!
-//! A connection can answer PING and never see a message again, as when its server was cut off from the primary.
+//! A connection can answer PING and never see a message again, as when its server was cut off from the primary. And a
+//! server can carry messages and take no writes, as when its memory is full.
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use redis::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,6 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(250);
 /// So many lost in a row, and the pub/sub connection is made anew.
 const MISSES: u32 = 2;
+/// For how long the server keeps the probe.
+const KEPT: Duration = Duration::from_secs(10);
 /// Older than this, the last echo proves nothing: two probes were lost since.
 const FRESH: Duration = Duration::from_secs(7);
 
@@ -24,18 +29,29 @@ const FRESH: Duration = Duration::from_secs(7);
 #[derive(Debug)]
 pub(super) struct Probe {
     pubsub: String,
+    server: String,
     topology: Topology,
     started: Instant,
     /// When the newest probe that came back was sent, counted from `started`.
     echoed: watch::Sender<Option<Duration>>,
+    /// Why the server did not take the last one that was sent.
+    refused: Mutex<Option<String>>,
 }
 
 impl Probe {
-    pub(super) fn new(pubsub: String, topology: Topology) -> Self {
-        Self { pubsub, topology, started: Instant::now(), echoed: watch::Sender::new(None) }
+    /// `server` is what its server is called in logs.
+    pub(super) fn new(pubsub: String, server: &str, topology: Topology) -> Self {
+        Self {
+            pubsub,
+            server: server.to_owned(),
+            topology,
+            started: Instant::now(),
+            echoed: watch::Sender::new(None),
+            refused: Mutex::default(),
+        }
     }
 
-    /// The pub/sub channel that probes go to.
+    /// The pub/sub channel that probes go to, and the key that they are written to.
     pub(super) fn pubsub(&self) -> &str {
         &self.pubsub
     }
@@ -52,11 +68,14 @@ impl Probe {
         });
     }
 
-    /// Whether one came back lately.
+    /// Whether one was taken and came back lately.
     ///
     /// # Errors
-    /// How long none has.
+    /// Why it is refused, or how long none has come back.
     pub(super) fn state(&self) -> Result<(), String> {
+        if let Some(why) = &*self.refused.lock() {
+            return Err(format!("it takes no writes: {why}"));
+        }
         let Some(sent) = *self.echoed.borrow() else { return Err("no probe has come back yet".to_owned()) };
         let age = self.started.elapsed().saturating_sub(sent);
         if age <= FRESH { Ok(()) } else { Err(format!("no probe has come back for {} s", age.as_secs())) }
@@ -91,14 +110,31 @@ impl Probe {
     async fn send(&self, commands: &Commands) -> Option<Duration> {
         let millis = self.started.elapsed().as_millis() as u64;
         let mut probe = redis::pipe();
-        match self.topology {
-            Topology::Single => probe.cmd("PUBLISH").arg(&self.pubsub).arg(millis),
-            // A server that is cut off from the others carries messages and takes no writes. This one changes nothing.
-            Topology::Cluster => {
-                probe.cmd("PEXPIRE").arg(&self.pubsub).arg(1).cmd("SPUBLISH").arg(&self.pubsub).arg(millis)
-            }
+        probe.cmd("SET").arg(&self.pubsub).arg(millis).arg("PX").arg(KEPT.as_millis() as u64);
+        let publish = match self.topology {
+            Topology::Single => "PUBLISH",
+            Topology::Cluster => "SPUBLISH",
         };
+        probe.cmd(publish).arg(&self.pubsub).arg(millis);
         let replies = commands.send(&probe).await.ok()?;
-        replies.iter().all(|reply| matches!(reply, redis::Value::Int(_))).then(|| Duration::from_millis(millis))
+        let refusal = replies.iter().find_map(|reply| match reply {
+            Value::ServerError(error) => Some(error),
+            _ => None,
+        });
+        // Where its slot has gone, or is about to go, the map of the cluster tells.
+        let is_elsewhere = |code| matches!(code, "MOVED" | "ASK" | "TRYAGAIN");
+        self.note(refusal.filter(|error| !is_elsewhere(error.code())).map(ToString::to_string));
+        refusal.is_none().then(|| Duration::from_millis(millis))
+    }
+
+    /// Remembers why the server takes nothing, if it does not. A change is logged.
+    fn note(&self, why: Option<String>) {
+        let mut refused = self.refused.lock();
+        match (&*refused, &why) {
+            (None, Some(why)) => tracing::error!("{} takes no writes: {why}", self.server),
+            (Some(_), None) => tracing::info!("{} takes writes again", self.server),
+            _ => {}
+        }
+        *refused = why;
     }
 }

@@ -56,6 +56,7 @@ impl Redis {
         &self,
         mut batch: Batch,
         readdress: impl Fn(Uuid, ChannelName) -> Outgoing,
+        deadline: Instant,
     ) -> Result<Vec<Published>, PublishFailed> {
         if batch.messages.is_empty() {
             return Ok(Vec::new());
@@ -63,7 +64,6 @@ impl Redis {
         let Ok(_permit) = self.in_flight.try_acquire() else {
             return Err(PublishFailed::NotAccepted("too many publishes in flight".to_owned()));
         };
-        let deadline = Instant::now() + self.timeout;
         if let Some(key) = &batch.key
             && let Some(first) = self.claim(key, &batch, deadline).await?
         {
@@ -135,10 +135,41 @@ fn read_stored(channel: &ChannelName, reply: String) -> RedisResult<Published> {
 
 /// What is known of a whole batch. Only if no message was stored may it be called not accepted.
 fn conclude(outcomes: Vec<Result<Published, Failure>>, timeout: Duration) -> Result<Vec<Published>, PublishFailed> {
-    let refused = |outcome: &Result<_, _>| matches!(outcome, Err(Failure::Refused(_)));
-    let all_refused = outcomes.iter().all(refused);
-    outcomes.into_iter().collect::<Result<_, _>>().map_err(|failure| match failure {
-        Failure::Refused(code) if all_refused => PublishFailed::NotAccepted(code),
-        Failure::Refused(_) | Failure::Unknown => PublishFailed::UnknownOutcome(timeout),
-    })
+    let (mut published, mut refused) = (Vec::with_capacity(outcomes.len()), None);
+    for outcome in outcomes {
+        match outcome {
+            Ok(one) => published.push(one),
+            Err(Failure::Refused(why)) => refused = refused.or(Some(why)),
+            Err(Failure::Unknown) => return Err(PublishFailed::UnknownOutcome(timeout)),
+        }
+    }
+    match refused {
+        None => Ok(published),
+        Some(why) if published.is_empty() => Err(PublishFailed::NotAccepted(why)),
+        Some(why) => Err(PublishFailed::PartlyStored(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Epoch, Position};
+
+    #[test]
+    fn what_is_known_of_a_batch_is_what_is_known_of_all_its_messages() {
+        let second = Duration::from_secs(1);
+        let stored = || {
+            let reply = format!("stored n {} {}", Position::new(Epoch::random(), 1), Uuid::nil());
+            Ok(read_stored(&"user.1".parse().unwrap(), reply).unwrap())
+        };
+        let refused = || Err(Failure::Refused("OOM".to_owned()));
+        let unknown = || Err(Failure::Unknown);
+        assert_eq!(conclude(vec![stored(), stored()], second).unwrap().len(), 2);
+        let why = || "OOM".to_owned();
+        assert_eq!(conclude(vec![refused(), refused()], second), Err(PublishFailed::NotAccepted(why())));
+        assert_eq!(conclude(vec![stored(), refused()], second), Err(PublishFailed::PartlyStored(why())));
+        for outcomes in [vec![refused(), unknown()], vec![stored(), unknown()], vec![unknown()]] {
+            assert_eq!(conclude(outcomes, second), Err(PublishFailed::UnknownOutcome(second)));
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, RedisResult};
 
-use super::place::{Access, Address};
+use super::access::{Access, Address};
+use super::inspection::Unfit;
 use crate::config;
 
 /// How long one Sentinel may take to answer. All are asked at once.
@@ -26,6 +27,8 @@ pub(super) struct NoPrimary {
     asked: usize,
     primary: String,
     why: String,
+    /// Why one can never be asked.
+    pub(super) unfit: Option<Unfit>,
 }
 
 /// What one of them says. The newest epoch wins, as one that was cut off repeats what was true before.
@@ -48,15 +51,17 @@ impl Sentinels {
     pub(super) async fn primary(&self) -> Result<Address, NoPrimary> {
         let answers = self.asked.iter().map(|client| async {
             match tokio::time::timeout(TIMEOUT, self.ask(client)).await {
-                Ok(answer) => answer.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+                Ok(answer) => answer.map_err(|error| (error.to_string(), Unfit::of_login(&error))),
+                Err(_) => Err((format!("no answer within {TIMEOUT:?}"), None)),
             }
         });
         let answers = futures_util::future::join_all(answers).await;
-        let why = answers.iter().find_map(|answer| answer.as_ref().err().cloned()).unwrap_or_default();
+        // What can never work is told rather than what may pass.
+        let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
+        let (why, unfit) = failed.max_by_key(|(_, unfit)| unfit.is_some()).cloned().unwrap_or_default();
         match answers.into_iter().flatten().max_by_key(|answer| answer.epoch) {
             Some(newest) => Ok(newest.address),
-            None => Err(NoPrimary { asked: self.asked.len(), primary: self.primary.clone(), why }),
+            None => Err(NoPrimary { asked: self.asked.len(), primary: self.primary.clone(), why, unfit }),
         }
     }
 

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::InvalidUrl;
 use super::Scripts;
+use super::access::{Access, Address, shown};
 use super::commands::Commands;
 use super::commit::Committer;
 use super::dialer::Dialer;
 use super::feed::Feed;
 use super::inspection::Inspector;
 use super::keys::Keys;
-use super::place::{Access, Address, shown};
 use super::probe::Probe;
 use super::slots::{Slot, Topology};
 use super::wanted::Wanted;
@@ -83,7 +83,7 @@ impl Builder {
         let timeout = self.config.timeout;
         let topology = Topology::from(&self.config.url.value);
         let name = place.as_ref().map_or_else(|| "redis".to_owned(), |place| format!("redis at {}", shown(place)));
-        let probe = Arc::new(Probe::new(self.keys.probe(tag, self.node), topology));
+        let probe = Arc::new(Probe::new(self.keys.probe(tag, self.node), &name, topology));
         let inspector = Arc::new(Inspector::new(&self.config, &self.keys, self.scripts.texts(), &name));
         let sealing = (self.config.durability != Durability::Primary).then(|| {
             // What is waited for may take as long as a publish, and is answered then.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use redis::Value;
 
-use super::place::Address;
+use super::access::Address;
 use crate::config::BrokerUrl;
 
 /// How many there are.

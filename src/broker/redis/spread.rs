@@ -19,12 +19,12 @@ use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::Redis;
+use super::access::Address;
 use super::commands::{NoReply, Script};
 use super::commit::{Committed, Reply};
-use super::field::Layout;
 use super::keys::slot_of_channel;
-use super::place::Address;
 use super::server::Server;
+use super::servers::Layout;
 use super::slots::Slot;
 use crate::broker::Batch;
 
@@ -114,7 +114,7 @@ impl Redis {
     /// Does work, and returns what came of each part of it.
     pub(super) async fn spread(&self, work: Work<'_>, deadline: Instant) -> Vec<Reply> {
         let mut left: Vec<usize> = (0..work.len()).collect();
-        if let Some(server) = self.field.only() {
+        if let Some(server) = self.servers.only() {
             let group = Group { server, places: left };
             let mut replies = work.send(&group, deadline).await.unwrap_or_else(|error| vec![Err(error); work.len()]);
             replies.resize_with(work.len(), missing);
@@ -123,7 +123,7 @@ impl Redis {
         let mut replies: Vec<Reply> = Vec::new();
         replies.resize_with(work.len(), missing);
         loop {
-            let layout = self.field.layout();
+            let layout = self.servers.layout();
             let groups = group(&layout, work, &left, &mut replies);
             let answers = join_all(groups.iter().map(|group| work.send(group, deadline))).await;
             for (group, answers) in groups.iter().zip(answers) {
@@ -147,7 +147,7 @@ impl Redis {
         deadline: Instant,
     ) -> bool {
         if left.iter().any(|&index| again(&replies[index]) == Some(Again::Moved)) {
-            return self.field.asked_anew(deadline).await;
+            return self.servers.asked_anew(deadline).await;
         }
         let pause = tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..=1.0)));
         let not_up = left.iter().find(|&&index| replies[index].is_err());

@@ -44,7 +44,7 @@ impl Redis {
             match timeout_at(deadline, self.ask_to_subscribe(channel)?).await {
                 Ok(Ok(Subscribed::Here)) => return Ok(subscribing),
                 Ok(Ok(Subscribed::Elsewhere)) => {
-                    if !self.field.asked_anew(deadline).await {
+                    if !self.servers.asked_anew(deadline).await {
                         return Err(late());
                     }
                 }
@@ -62,7 +62,7 @@ impl Redis {
         let (confirmed, confirmation) = oneshot::channel();
         let slot = slot_of_channel(channel);
         let mut wanted = self.wanted.lock();
-        let layout = self.field.layout();
+        let layout = self.servers.layout();
         let server = layout.server(slot).ok_or_else(|| Unavailable(layout.lack(slot)))?;
         wanted.channels.insert(channel.clone());
         server.feed.request(Request::Subscribe(channel.clone(), confirmed));
@@ -72,12 +72,12 @@ impl Redis {
     pub(in crate::broker) fn unsubscribe(&self, channel: &ChannelName) {
         let mut wanted = self.wanted.lock();
         wanted.channels.remove(channel);
-        if let Some(server) = self.field.layout().server(slot_of_channel(channel)) {
+        if let Some(server) = self.servers.layout().server(slot_of_channel(channel)) {
             server.feed.request(Request::Unsubscribe(channel.clone()));
         }
     }
 
     fn is_young(&self, channel: &ChannelName) -> bool {
-        self.field.layout().server(slot_of_channel(channel)).is_some_and(|server| server.is_young())
+        self.servers.layout().server(slot_of_channel(channel)).is_some_and(|server| server.is_young())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::place::Address;
+use super::access::Address;
 use super::slots::{Owners, Slot};
 use crate::notification::ChannelName;
 

@@ -111,7 +111,7 @@ async fn a_publish_whose_turn_does_not_come_is_not_sent() {
     let late = async {
         tokio::time::sleep(TIMEOUT / 10).await;
         // It has to wait for the one before it, which takes nearly all of its time.
-        node.broker.store(batch(&user, "late", Priority::Medium), |_, _| unreachable!()).await
+        node.broker.store(batch(&user, "late", Priority::Medium), |_, _| unreachable!(), node.broker.deadline()).await
     };
     let (early, late) = tokio::join!(node.try_publish(batch(&user, "early", Priority::Medium)), late);
     assert_eq!(early, Err(PublishFailed::UnknownOutcome(TIMEOUT)));

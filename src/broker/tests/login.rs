@@ -63,6 +63,23 @@ async fn a_user_with_a_password_publishes_in_the_database_of_the_url() {
     assert_eq!(keyspace(&server).await, "db3");
 }
 
+#[tokio::test]
+async fn a_login_or_database_that_the_server_refuses_ends_the_start() {
+    let server = Server::start(&["--databases", "4"]).await;
+    server.run("ACL SETUSER app on >secret ~test:* &test:* +@all").await;
+    server.run("ACL SETUSER narrow on >secret ~test:* &test:* +@all -select").await;
+    server.run("ACL SETUSER default off").await;
+    for (place, why) in [("app:wrong@", "WRONGPASS"), ("stranger:secret@", "WRONGPASS"), ("", "NOAUTH")] {
+        let unfit = Node::start(&config(&format!("redis://{place}127.0.0.1:{}", server.port()))).broker.check().await;
+        assert!(matches!(&unfit, Err(Unfit::Login(told)) if told.contains(why)), "{place}: {unfit:?}");
+    }
+    for (user, database, why) in [("app", 4, "out of range"), ("narrow", 3, "no permissions")] {
+        let url = format!("redis://{user}:secret@127.0.0.1:{}/{database}", server.port());
+        let unfit = Node::start(&config(&url)).broker.check().await;
+        assert!(matches!(&unfit, Err(Unfit::Database(told)) if told.contains(why)), "{url}: {unfit:?}");
+    }
+}
+
 /// Certifies a server on loopback. Returns the arguments for it, and the authority.
 fn certified(folder: &TempDir) -> (Vec<String>, String) {
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -108,6 +125,8 @@ async fn servers_and_sentinels_have_users_of_their_own() {
     publish_and_hear(&mut node).await;
     assert_eq!(keyspace(&server).await, "db3");
     let stranger = Node::start(&config(&format!("redis+sentinel://{place}")));
+    let unfit = stranger.broker.check().await;
+    assert!(matches!(&unfit, Err(Unfit::Login(why)) if why.contains("NOAUTH")), "{unfit:?}");
     eventually(|| stranger.broker.readiness().unwrap_err().contains("of 1 sentinels none names the primary")).await;
 }
 

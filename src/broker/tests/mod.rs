@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::server::Server;
-use super::{Batch, Broker, IdempotencyKey, Outgoing, PublishFailed, Published};
+use super::{Batch, Broker, IdempotencyKey, Outgoing, PublishFailed, Published, Unfit};
 use crate::config::{self, At, Retention, Span};
 use crate::notification::{ChannelName, Priority};
 use crate::stream::{Epoch, Gap, GapReason, History, Inlet, Lane, Message, Page, Position, Publication, Record};
@@ -156,7 +156,7 @@ impl Node {
     /// Stores a batch; the message of its first channel goes to whichever others a repeat must go to.
     async fn store(&self, batch: Batch) -> Result<Vec<Published>, PublishFailed> {
         let message = batch.messages[0].clone();
-        self.broker.store(batch, |_, channel| Outgoing { channel, ..message.clone() }).await
+        self.broker.store(batch, |_, channel| Outgoing { channel, ..message.clone() }, self.broker.deadline()).await
     }
 
     /// Publishes until it is known to be stored, as a producer with an idempotency key may.

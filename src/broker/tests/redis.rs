@@ -239,6 +239,35 @@ async fn refusals_are_named_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_no_writes_is_not_ready_before_anybody_publishes() {
+    let server = Server::start(&[]).await;
+    let node = Node::redis(&server).await;
+    let faults = [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OOM"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "is a replica"),
+    ];
+    for (inject, heal, why) in faults {
+        server.run(inject).await;
+        eventually(|| node.broker.readiness().is_err_and(|told| told.contains(why))).await;
+        server.run(heal).await;
+        node.is_ready().await;
+    }
+}
+
+#[tokio::test]
+async fn a_replica_is_used_when_it_has_become_the_primary() {
+    let server = Server::start(&["--replicaof", "127.0.0.1", "1"]).await;
+    let node = Node::start(&config(&server.url()));
+    assert_eq!(node.broker.check().await, Ok(()), "it may be promoted");
+    eventually(|| node.broker.readiness().is_err_and(|told| told.contains("is a replica"))).await;
+    let refused = node.try_publish(batch(&channel("user.1"), "{}", Priority::Medium)).await;
+    assert!(matches!(&refused, Err(PublishFailed::NotAccepted(why)) if why.contains("is a replica")), "{refused:?}");
+    server.run("REPLICAOF NO ONE").await;
+    node.is_ready().await;
+}
+
+#[tokio::test]
 async fn foreign_bytes_harm_only_their_channel() {
     let server = Server::start(&[]).await;
     let mut node = Node::redis(&server).await;

@@ -106,7 +106,8 @@ impl Node {
         let message = Message { priority, expires_ms: None, collapse_key: None, event: None, json };
         let outgoing = Outgoing { channel, retention: Retention { size: keeps, ttl: TTL }, message };
         let batch = Batch { id: Uuid::now_v7(), key: None, messages: vec![outgoing] };
-        let published = self.broker.publish(&SHOP.0, batch, |_, _| unreachable!("nothing is repeated"));
+        let published =
+            self.broker.publish(&SHOP.0, batch, |_, _| unreachable!("nothing is repeated"), self.broker.deadline());
         let published = self.runtime.block_on(published).unwrap().remove(0);
         assert_eq!((&published.channel, published.lane), (&name(stream).0, lane));
         published.position

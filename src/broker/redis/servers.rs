@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::InvalidUrl;
+use super::access::{Address, shown};
 use super::cluster::{Cluster, Told, Untold};
 use super::feed::Request;
 use super::inspection::Unfit;
-use super::place::{Address, shown};
 use super::server::{Builder, Server};
 use super::slots::{Owners, Slot};
 use super::wanted::{Inner, Wanted};
@@ -34,7 +34,7 @@ const MEMORY: Duration = Duration::from_secs(10);
 
 /// The servers in use.
 #[derive(Debug)]
-pub(super) struct Field {
+pub(super) struct Servers {
     cluster: Option<Cluster>,
     builder: Builder,
     wanted: Arc<Wanted>,
@@ -80,7 +80,7 @@ impl Layout {
     }
 }
 
-impl Field {
+impl Servers {
     pub(super) fn new(builder: Builder) -> Result<Self, InvalidUrl> {
         let cluster = match &builder.config.url.value {
             BrokerUrl::Cluster(cluster) => Some(Cluster::new(cluster, builder.config.ca.as_deref())?),
