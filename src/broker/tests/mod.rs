@@ -12,7 +12,9 @@ mod nodes;
 mod presence;
 mod proxy;
 mod redis;
+mod sentinel;
 mod server;
+mod tls;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -143,6 +145,13 @@ impl Node {
 
     async fn is_ready(&self) {
         eventually(|| self.broker.readiness().is_ok()).await;
+    }
+
+    async fn publishes_and_hears(&mut self) {
+        let user = channel("user.1");
+        self.broker.subscribe(&user).await.unwrap();
+        self.publish(&user, "one").await;
+        assert_eq!(text_of(&self.heard.publication().await.record), "one");
     }
 
     async fn publish(&self, channel: &ChannelName, text: &str) -> Published {

@@ -14,25 +14,31 @@ pub(super) struct Cluster {
     pub(super) primaries: Vec<Server>,
     /// One for each primary, or none.
     pub(super) replicas: Vec<Server>,
+    /// Where the primaries speak TLS, if they do.
+    tls_ports: Vec<String>,
 }
 
 impl Cluster {
     /// Three primaries that know each other.
     pub(super) async fn start() -> Self {
-        Self::start_with(0).await
+        Self::start_with(0, &[]).await
+    }
+
+    /// The same, which speak TLS among themselves, and with their clients at ports beside the plain ones.
+    pub(super) async fn with_tls(options: &[String]) -> Self {
+        Self::start_with(0, options).await
     }
 
     /// The same, with a replica each.
     pub(super) async fn with_replicas() -> Self {
-        Self::start_with(PRIMARIES).await
+        Self::start_with(PRIMARIES, &[]).await
     }
 
-    async fn start_with(replicas: usize) -> Self {
-        let mut primaries = Vec::new();
-        let mut buses = Vec::new();
+    async fn start_with(replicas: usize, tls: &[String]) -> Self {
+        let (mut primaries, mut buses, mut tls_ports) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..PRIMARIES + replicas {
-            let bus = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port().to_string();
-            let server = Server::start(&[
+            let [bus, tls_port] = [free_port(), free_port()];
+            let mut options = vec![
                 "--cluster-enabled",
                 "yes",
                 "--cluster-port",
@@ -43,8 +49,13 @@ impl Cluster {
                 "no",
                 "--repl-diskless-sync-delay",
                 "0",
-            ])
-            .await;
+            ];
+            if !tls.is_empty() {
+                options.extend(["--tls-cluster", "yes", "--tls-port", &tls_port]);
+                options.extend(tls.iter().map(String::as_str));
+                tls_ports.push(tls_port.clone());
+            }
+            let server = Server::start(&options).await;
             server.run(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await;
             if index < PRIMARIES {
                 let (from, to) = (SLOTS * index / PRIMARIES, SLOTS * (index + 1) / PRIMARIES - 1);
@@ -53,11 +64,13 @@ impl Cluster {
             primaries.push(server);
             buses.push(bus);
         }
-        for (server, bus) in primaries.iter().zip(&buses).skip(1) {
-            primaries[0].run(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", server.port())).await;
+        for (index, bus) in buses.iter().enumerate().skip(1) {
+            // They know each other by the port that they speak among themselves.
+            let port = tls_ports.get(index).cloned().unwrap_or_else(|| primaries[index].port());
+            primaries[0].run(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}")).await;
         }
         let replicas = primaries.split_off(PRIMARIES);
-        let cluster = Self { primaries, replicas };
+        let cluster = Self { primaries, replicas, tls_ports };
         cluster.settle().await;
         cluster
     }
@@ -94,6 +107,12 @@ impl Cluster {
     pub(super) fn url(&self) -> String {
         let places: Vec<_> = self.primaries.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
         format!("redis+cluster://{}", places.join(","))
+    }
+
+    /// With TLS.
+    pub(super) fn tls_url(&self) -> String {
+        let places: Vec<_> = self.tls_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        format!("rediss+cluster://{}", places.join(","))
     }
 
     /// Which of the primaries has a channel: the others send whoever asks away.
@@ -153,6 +172,10 @@ impl Cluster {
             server.run(&format!("CLUSTER SETSLOT {slot} NODE {}", ids[1])).await;
         }
     }
+}
+
+fn free_port() -> String {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port().to_string()
 }
 
 /// What a server replied.
