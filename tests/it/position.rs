@@ -5,7 +5,7 @@ use std::time::Duration;
 use fanfare::stream::Lane;
 use futures_util::future::join_all;
 
-use crate::support::{Redis, Scenario, TestServer, eventually, order};
+use crate::support::{Cluster, Redis, Scenario, TestServer, eventually, order};
 
 async fn start(redis: &Redis) -> TestServer {
     let node = TestServer::start(Scenario::shop().at(&redis.url())).await;
@@ -73,6 +73,34 @@ async fn a_cut_feed_has_only_those_channels_read_that_missed_something() {
     }
     let head = |name: &str| node.channel(name).unwrap().head(Lane::Normal).unwrap().seq;
     eventually("it comes", async || [head("user.c5"), head("user.c300"), head("user.c599")] == [3, 3, 1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_each_server_tells_what_was_missed_of_its_own_channels() {
+    let cluster = Cluster::start().await;
+    let node = TestServer::start(Scenario::shop().at(&cluster.url())).await;
+    node.ready().await;
+    let users = cluster.users().await;
+    let mut readers = Vec::new();
+    for user in &users {
+        let channel = format!("user.{user}");
+        readers.push(node.subscribe(&channel).await);
+        node.publish(order(user, 1)).await.accepted();
+        cluster.primaries[cluster.owner(&channel).await].store_unheard(&channel, 2).await;
+    }
+    node.check_positions().await;
+    assert_eq!(node.metric("fanfare_position_drift_total").await, users.len() as f64);
+    for (reader, user) in readers.iter_mut().zip(&users) {
+        assert_eq!([reader.next_order().await, reader.next_order().await], ["1", "1"], "of {user}");
+    }
+    // Only the first server's channels are asked for when its feed is cut.
+    let [cut, whole] = [&cluster.primaries[0], &cluster.primaries[1]];
+    cut.store_unheard(&format!("user.{}", users[0]), 3).await;
+    let asked = [cut.calls("get").await, whole.calls("get").await];
+    cut.run("CLIENT KILL TYPE pubsub").await;
+    assert_eq!(readers[0].next_order().await, "1");
+    assert!(cut.calls("get").await > asked[0]);
+    assert_eq!(whole.calls("get").await, asked[1]);
 }
 
 /// How often a channel is asked for together with others before it is read on its own.
