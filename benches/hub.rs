@@ -84,7 +84,7 @@ impl Stage {
             principal: Arc::new(Principal::anonymous()),
             listening,
             start: Start::Live,
-            hello: Hello { data: serde_json::json!({}), retry: Duration::from_secs(3) },
+            hello: Hello { data: serde_json::json!({}), retry: Duration::from_secs(3), gone: Vec::new() },
             history: Arc::new(NoHistory),
             kill: CancellationToken::new(),
         };

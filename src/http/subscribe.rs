@@ -77,13 +77,19 @@ fn accepts_events(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Whether the client reads statuses, which an `EventSource` does not (RFC 7240).
+/// Whether the client reads statuses, which an `EventSource` does not.
 fn wants_status(headers: &HeaderMap) -> bool {
-    let has = |name, text: &str| {
-        let values = headers.get_all(name).iter();
-        values.filter_map(|value| value.to_str().ok()).any(|value| value.to_ascii_lowercase().contains(text))
-    };
-    has(header::HeaderName::from_static("prefer"), "handling=strict") || !has(header::ACCEPT, "text/event-stream")
+    is_strict(headers) || !has(headers, &header::ACCEPT, "text/event-stream")
+}
+
+/// Whether the client wants a fault to be an error, rather than the server to make the best of it (RFC 7240).
+fn is_strict(headers: &HeaderMap) -> bool {
+    has(headers, &header::HeaderName::from_static("prefer"), "handling=strict")
+}
+
+fn has(headers: &HeaderMap, name: &header::HeaderName, text: &str) -> bool {
+    let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.to_ascii_lowercase().contains(text))
 }
 
 /// What is asked for. A cursor that cannot be read is no reason to refuse: a page cannot mend it, and is told in the
@@ -101,7 +107,8 @@ fn request(
         (None, Some(count)) => Start::Last(count),
         (None, None) => Start::Live,
     };
-    Ok(Request { credential, channels: query.channels.clone(), start, kill: connection.kill.clone() })
+    let (channels, kill) = (query.channels.clone(), connection.kill.clone());
+    Ok(Request { credential, channels, start, is_strict: is_strict(headers), kill })
 }
 
 fn refuse(context: &Context, error: &AttachError, cursor: Option<&[u8]>, version: Version) -> Response {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::lag::Skipped;
-use super::reader::{State, stage_message, tell_lag};
+use super::reader::{stage_message, tell_lag};
+use super::streams::State;
 use super::turn::{Tally, Turn};
 use super::{Reader, sse};
 use crate::stream::{Gap, GapReason, Lane, Page, Position};

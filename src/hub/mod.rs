@@ -26,6 +26,7 @@ mod repair;
 mod resume;
 mod shard;
 mod sse;
+mod streams;
 mod subscriber;
 mod survey;
 mod sweep;

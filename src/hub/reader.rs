@@ -14,14 +14,13 @@ use super::channel::Pulled;
 use super::directory::{Lease, Registration, TooManyStreams};
 use super::lag::{Skipped, Sparing};
 use super::resume::Resume;
+use super::streams::{Place, State, Stream, Streams};
 use super::subscriber::News;
 use super::turn::{Pull, Tally, Turn};
 use super::{CloseReason, Hub, LocalChannel, Socket, Subscriber, sse};
 use crate::auth::Principal;
-use crate::stream::{Cursor, History, Lane, Message, Position};
-
-/// Where a reader of one channel stands in its lanes.
-pub(super) type Place = [Position; Lane::ALL.len()];
+use crate::notification::ChannelName;
+use crate::stream::{Cursor, History, Lane, Message};
 
 /// Where a subscription begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +42,9 @@ pub struct Hello {
     pub data: Value,
     /// After how long the client reconnects when the connection breaks.
     pub retry: Duration,
+    /// The channels that it asks for and that are declared no more: it is told of each. Where its cursor stands in them
+    /// it goes on to stand.
+    pub gone: Vec<ChannelName>,
 }
 
 /// Reads for one subscription. Dropping it ends the subscription.
@@ -52,7 +54,7 @@ pub struct Reader {
     pub(super) registration: Registration,
     /// Keeps the channels open.
     _listening: Box<[Listening]>,
-    pub(super) streams: Box<[[Stream; Lane::ALL.len()]]>,
+    pub(super) streams: Streams,
     hello: Option<Box<Hello>>,
     unreadable: bool,
     pub(super) resume: Resume,
@@ -61,32 +63,6 @@ pub struct Reader {
     /// Its connection did not take what there was, and has not had all of it since.
     pub(super) behind: bool,
     over: bool,
-}
-
-/// Where the reader stands in one stream.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) at: Position,
-    pub(super) state: State,
-    /// Nothing was read yet, and missing records before the first are not told: the client asked for the last few,
-    /// not for a place.
-    pub(super) quiet: bool,
-    /// There was news while history was read.
-    pub(super) news: bool,
-    /// A lagging reader is spared low priority.
-    sheds_low: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// It has all that the ring had.
-    UpToDate,
-    /// The ring may have more.
-    Pull,
-    /// The ring has passed it: history is, or shall be, read.
-    Behind,
-    /// Its channel is declared no more: nothing of it is read again.
-    Lost,
 }
 
 /// A channel that a subscription listens to.
@@ -124,8 +100,7 @@ impl Reader {
     pub fn attach(hub: &Arc<Hub>, subscription: Subscription) -> Result<Self, TooManyStreams> {
         let Subscription { principal, listening, start, hello, history, kill } = subscription;
         let registration = hub.register(principal, listening.iter().map(|it| &it.lease), kill)?;
-        let begin = |channel| Lane::ALL.map(|lane| Stream::begin(channel, lane, &start));
-        let streams = listening.iter().map(begin).collect();
+        let streams = Streams::begin(&listening, &start, &hello.gone);
         Ok(Self {
             hub: Arc::clone(hub),
             registration,
@@ -202,7 +177,7 @@ impl Reader {
 
     /// Where it stands, when it listens to one channel and has all of it.
     pub(super) fn place(&self) -> Option<Place> {
-        let [[express, normal]] = &*self.streams else { return None };
+        let [express, normal] = self.streams.only()?;
         let rests = self.is_live() && !self.behind && !self.over && self.hello.is_none();
         rests.then_some([express.at, normal.at])
     }
@@ -275,14 +250,18 @@ impl Reader {
                 self.streams[index][lane.index()].state = State::Lost;
                 self.catch_up.give_up(index, lane);
             }
-            let data = json!({"channel": self.channels()[index].name().as_str(), "code": "removed"});
-            self.tell(turn, "gone", None, &data);
+            self.tell_gone(self.channels()[index].name(), turn);
         }
+    }
+
+    fn tell_gone(&self, channel: &ChannelName, turn: &mut Turn) {
+        self.tell(turn, "gone", None, &json!({"channel": channel.as_str(), "code": "removed"}));
     }
 
     fn greet(&mut self, turn: &mut Turn) {
         if let Some(hello) = self.hello.take() {
             self.tell(turn, "hello", Some(hello.retry), &hello.data);
+            hello.gone.iter().for_each(|channel| self.tell_gone(channel, turn));
         }
         if std::mem::take(&mut self.unreadable) {
             self.tell(turn, "reset", None, &json!({"reason": "unreadable_cursor"}));
@@ -349,15 +328,10 @@ impl Reader {
 }
 
 /// Stages a notification, with the cursor of `streams`, which stand behind it already.
-pub(super) fn stage_message(
-    turn: &mut Turn,
-    channels: &[Arc<LocalChannel>],
-    streams: &[[Stream; 2]],
-    message: &Message,
-) {
+pub(super) fn stage_message(turn: &mut Turn, channels: &[Arc<LocalChannel>], streams: &Streams, message: &Message) {
     let out = turn.begin();
     sse::message(out, message);
-    sse::end_with_id(out, |id| write_cursor(channels, streams, id));
+    sse::end_with_id(out, |id| streams.write_cursor(channels, id));
     turn.end();
 }
 
@@ -365,14 +339,14 @@ pub(super) fn stage_message(
 fn tell(
     turn: &mut Turn,
     channels: &[Arc<LocalChannel>],
-    streams: &[[Stream; 2]],
+    streams: &Streams,
     name: &str,
     retry: Option<Duration>,
     data: &Value,
 ) {
     let out = turn.begin();
     sse::event(out, Some(name), retry, data.to_string().as_bytes());
-    sse::end_with_id(out, |id| write_cursor(channels, streams, id));
+    sse::end_with_id(out, |id| streams.write_cursor(channels, id));
     turn.end();
 }
 
@@ -380,56 +354,13 @@ fn tell(
 pub(super) fn tell_lag(
     turn: &mut Turn,
     channels: &[Arc<LocalChannel>],
-    streams: &[[Stream; 2]],
+    streams: &Streams,
     (index, lane): (usize, Lane),
     skipped: Skipped,
 ) {
     if skipped != Skipped::default() {
         let to = streams[index][lane.index()].at.seq;
         tell(turn, channels, streams, "lag", None, &skipped.to_json(channels[index].name(), lane, to));
-    }
-}
-
-fn write_cursor(channels: &[Arc<LocalChannel>], streams: &[[Stream; 2]], id: &mut Vec<u8>) {
-    let entries = channels.iter().zip(streams);
-    Cursor::write(entries.map(|(channel, [express, normal])| (channel.tag(), [express.at, normal.at])), id);
-}
-
-impl Stream {
-    fn note(&mut self) {
-        match self.state {
-            State::UpToDate => self.state = State::Pull,
-            State::Pull => {}
-            State::Behind => self.news = true,
-            State::Lost => {}
-        }
-    }
-
-    fn begin(Listening { lease, sheds_low }: &Listening, lane: Lane, start: &Start) -> Self {
-        let sheds_low = *sheds_low;
-        let channel = lease.channel();
-        let Some(head) = channel.head(lane) else {
-            // Not reached: a lease is given out once its channel is open.
-            return Self {
-                at: Position::new(crate::stream::Epoch::from_bits(0), 0),
-                state: State::Behind,
-                quiet: true,
-                news: false,
-                sheds_low,
-            };
-        };
-        let at = match start {
-            Start::Live | Start::Unreadable => None,
-            Start::Cursor(cursor) => cursor.position(channel.name(), lane),
-            Start::Last(count) => Some(Position::new(head.epoch, head.seq.saturating_sub(*count))),
-        };
-        match at {
-            None => Self { at: head, state: State::UpToDate, quiet: false, news: false, sheds_low },
-            // Ahead of this node: either it has not received that much yet, or history was rolled back, and only
-            // the broker knows.
-            Some(at) if at.seq > head.seq => Self { at, state: State::Behind, quiet: false, news: false, sheds_low },
-            Some(at) => Self { at, state: State::Pull, quiet: matches!(start, Start::Last(_)), news: false, sheds_low },
-        }
     }
 }
 

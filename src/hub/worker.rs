@@ -6,8 +6,8 @@ use slab::Slab;
 use tokio::task::yield_now;
 
 use super::connection::{Connection, Next};
-use super::reader::Place;
 use super::shard::Shard;
+use super::streams::Place;
 use super::turn::{Framing, Turn};
 use super::wake::Wake;
 use super::{LocalChannel, Reader, Socket};

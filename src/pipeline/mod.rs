@@ -1,6 +1,7 @@
 //! The life of one notification, on one page: each step is a leaf in the folder of its concept, and none calls
 //! the next. Beside it, the way of a subscription.
 
+mod channels;
 mod error;
 mod in_flight;
 mod limit;
@@ -27,7 +28,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Action, AuthError, Credential, Permit, Principal, Proof, TokenCache};
+use crate::auth::{Action, AuthError, Credential, Permit, Principal, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
 use crate::config::{EventName, Retention, Server, Shed};
 use crate::hub::{Hello, Hub, Listening, Reader, Start, Subscription};
@@ -36,8 +37,9 @@ use crate::notification::{ChannelName, Draft, Notification};
 use crate::plugins::Breakers;
 use crate::routing::ChannelSpec;
 use crate::snapshot::{Decision, Delivery, Live, Snapshot, evaluate};
-use crate::stream::{History, MAX_CHANNELS, Message};
+use crate::stream::{History, Message};
 use crate::telemetry::Metrics;
+use channels::{Channels, permit};
 use in_flight::InFlight;
 use serving::Serving;
 use trace::Subject;
@@ -99,6 +101,8 @@ pub struct Request {
     pub channels: Vec<String>,
     /// Where it begins.
     pub start: Start,
+    /// Whether a channel that is declared no more refuses it, also where its cursor knows the channel (RFC 7240).
+    pub is_strict: bool,
     /// Ends its connection, whether or not anybody reads from it.
     pub kill: CancellationToken,
 }
@@ -249,7 +253,8 @@ impl Pipeline {
     }
 
     /// Attaches a subscriber: authorize each channel, open it, register with the hub, and only then decide where it
-    /// begins, so that nothing published meanwhile is missed.
+    /// begins, so that nothing published meanwhile is missed. A channel that its cursor knows and that is declared no
+    /// more is told to be gone, as long as another is left.
     ///
     /// # Errors
     /// [`AttachError`].
@@ -264,9 +269,8 @@ impl Pipeline {
         if let Some(expiry) = subscriber.expires_at.filter(|expiry| *expiry <= now) {
             return Err(AuthError::Expired(expiry).into());
         }
-        let channels = requested(&snapshot, &subscriber, &request.channels)?;
-        permit(&snapshot, &subscriber, &channels)?;
-        let listening = self.open(&snapshot, &channels).await?;
+        let channels = Channels::of(&snapshot, &subscriber, &request)?;
+        let listening = self.open(&snapshot, &channels.open).await?;
         let hello = self.hello(&snapshot, &subscriber, &channels);
         let history = Arc::clone(&self.broker) as Arc<dyn History>;
         let (principal, start, kill) = (Arc::clone(&subscriber), request.start, request.kill);
@@ -279,7 +283,7 @@ impl Pipeline {
         let latest = self.live.load();
         if latest.revision != snapshot.revision {
             self.authenticate(&latest, request.credential.as_ref(), Timestamp::now())?;
-            permit(&latest, &subscriber, &channels)?;
+            channels.permit(&latest, &subscriber)?;
         }
         Ok(reader)
     }
@@ -293,14 +297,15 @@ impl Pipeline {
         Ok(futures_util::future::try_join_all(channels.iter().map(open)).await?.into())
     }
 
-    fn hello(&self, snapshot: &Snapshot, subscriber: &Principal, channels: &[ChannelName]) -> Hello {
+    fn hello(&self, snapshot: &Snapshot, subscriber: &Principal, channels: &Channels) -> Hello {
         let data = json!({
-            "channels": channels.iter().map(ChannelName::as_str).collect::<Vec<_>>(),
+            "channels": channels.open.iter().map(ChannelName::as_str).collect::<Vec<_>>(),
             "revision": snapshot.revision.to_string(),
             "heartbeat": self.heartbeat.as_secs_f64(),
             "expiresAt": subscriber.expires_at.map(|at| at.to_string()),
         });
-        Hello { data, retry: Duration::from_millis(rand::random_range(RETRY_MS)) }
+        let retry = Duration::from_millis(rand::random_range(RETRY_MS));
+        Hello { data, retry, gone: channels.gone.clone() }
     }
 
     /// What is kept of a channel and how many listen to it.
@@ -311,8 +316,7 @@ impl Pipeline {
         let snapshot = self.live.load();
         let caller = self.authenticate(&snapshot, credential, Timestamp::now())?;
         let channel: ChannelName = channel.parse().map_err(AttachError::BadChannel)?;
-        let permit = snapshot.authorize_subscribe(&caller, &channel);
-        permit.map_err(|error| AttachError::refused(&caller, error))?;
+        permit(&snapshot, &caller, &channel)?;
         let (lanes, elsewhere) =
             tokio::try_join!(self.broker.info(&channel), self.broker.listeners_elsewhere(&channel))?;
         let here = self.hub.channel(&channel).map_or(0, |local| local.listeners());
@@ -346,50 +350,6 @@ impl Pipeline {
             return Err("draining".to_owned());
         }
         self.broker.readiness()
-    }
-}
-
-/// Lets `subscriber` subscribe to all of `channels`, or says why not.
-fn permit(snapshot: &Snapshot, subscriber: &Principal, channels: &[ChannelName]) -> Result<(), AttachError> {
-    for channel in channels {
-        let permit = snapshot.authorize_subscribe(subscriber, channel);
-        permit.map_err(|error| AttachError::refused(subscriber, error))?;
-    }
-    Ok(())
-}
-
-/// The channels that a request means: those it names, sorted and each once, or the defaults of its principal.
-fn requested(snapshot: &Snapshot, subscriber: &Principal, named: &[String]) -> Result<Vec<ChannelName>, AttachError> {
-    let mut channels = named.iter().map(|text| text.parse()).collect::<Result<Vec<ChannelName>, _>>();
-    let channels = channels.as_mut().map_err(|error| AttachError::BadChannel(error.clone()))?;
-    if channels.is_empty() {
-        *channels = defaults(snapshot, subscriber)?;
-    }
-    channels.sort();
-    channels.dedup();
-    match channels.len() {
-        ..=MAX_CHANNELS => Ok(std::mem::take(channels)),
-        more => Err(AttachError::TooManyChannels(more)),
-    }
-}
-
-/// The default channels that are the subscriber's: those that are for others are left out, unless that leaves none.
-fn defaults(snapshot: &Snapshot, subscriber: &Principal) -> Result<Vec<ChannelName>, AttachError> {
-    let (mut permitted, mut refusal) = (Vec::new(), None);
-    for channel in snapshot.default_channels(subscriber) {
-        match permit(snapshot, subscriber, std::slice::from_ref(&channel)) {
-            Ok(()) => permitted.push(channel),
-            Err(error) => refusal = refusal.or(Some(error)),
-        }
-    }
-    match refusal {
-        _ if !permitted.is_empty() => Ok(permitted),
-        Some(refusal) => Err(refusal),
-        // Some of the default channels may be theirs once they have signed in.
-        None if subscriber.proof == Proof::Anonymous && snapshot.channels.iter().any(|spec| spec.default) => {
-            Err(AuthError::Missing.into())
-        }
-        None => Err(AttachError::NoChannel),
     }
 }
 

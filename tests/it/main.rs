@@ -14,6 +14,7 @@ mod cluster;
 mod explain;
 mod failover;
 mod generations;
+mod gone;
 mod http2;
 mod hub;
 mod lag;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Program, Scenario, TestServer, broadcast, eventually, order, with};
+use crate::support::{Program, Scenario, TestServer, broadcast, eventually, order};
 
 const REVOKE: (&str, &str) = (
     "allow = [{ claim = \"teams\", contains = \"{team}\" }]",
@@ -310,39 +310,4 @@ async fn a_reload_may_depend_on_the_revision_in_force() {
     }
     server.reload_with("", Some(&format!("W/{first}"))).await.refused(412, "other_revision");
     server.reload_with("", Some("abc")).await.refused(400, "bad_header");
-}
-
-#[tokio::test]
-async fn a_stream_is_told_of_a_channel_that_is_gone_and_goes_on() {
-    let server = TestServer::start(Scenario::shop()).await;
-    let mut both = server.listen(&["team.t2", "user.c7"]).greeted().await;
-    let mut plain = server.listen(&["team.t2", "user.c7"]).http_1_0().greeted().await;
-    let mut member = server.subscribe("team.t2").await;
-    let channel = "[channels.team]\npattern = \"team.{team}\"\nsubscribe = \"team-members\"\nevent = \"type\"\n";
-    let notable = "when = { type = \"order.updated\", \"data.total_cents\" = { gte = 100_000 } }\nto = [\"team.{data.seller_team_id}\"]";
-    let text = fs::read_to_string(server.scenario.path()).unwrap();
-    let narrower =
-        text.replace(channel, "").replace(notable, &notable.replace("team.{data.seller_team_id}", "ops.all"));
-    assert_eq!(narrower.matches("team.{").count(), 0);
-    server.scenario.write(&narrower);
-    let report = server.reload().await.ok();
-    assert_eq!((&report["endedStreams"], &report["narrowedStreams"]), (&json!(1), &json!(2)), "{report}");
-    assert_eq!(member.next_event("bye").await.json()["code"], "revoked");
-    for stream in [&mut both, &mut plain] {
-        let gone = stream.next_event("gone").await.json();
-        assert_eq!(gone, json!({ "channel": "team.t2", "code": "removed" }));
-    }
-    // Declared again, it is a new channel, for new streams.
-    server.scenario.write(&text);
-    assert_eq!(server.reload().await.ok()["narrowedStreams"], 0);
-    let notable = with(order("c7", "2"), "data.total_cents", 200_000);
-    server.publish(notable).await.accepted();
-    server.publish(order("c7", "3")).await.accepted();
-    for stream in [&mut both, &mut plain] {
-        for number in ["2", "3"] {
-            let next = stream.next_notification().await;
-            assert_eq!((&next["channel"], &next["data"]["order_id"]), (&json!("user.c7"), &json!(number)));
-        }
-    }
-    server.listen(&["team.t2"]).greeted().await;
 }

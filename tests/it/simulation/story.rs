@@ -144,8 +144,8 @@ impl<'a> Story<'a> {
         self.connections += 1;
         let ear = Ear::new(self.connections, principal, channels, begin);
         let kill = CancellationToken::new();
-        let request =
-            Request { credential: Some(credential.clone()), channels: channels.clone(), start, kill: kill.clone() };
+        let (credential, channels) = (Some(credential.clone()), channels.clone());
+        let request = Request { credential, channels, start, is_strict: false, kill: kill.clone() };
         let node = Arc::clone(&self.world.nodes[node]);
         self.opening.spawn(async move { Opened { client, ear, kill, reader: node.attach(request).await } });
         self.clients[client].state = State::Coming;

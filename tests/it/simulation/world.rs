@@ -124,7 +124,7 @@ impl Node {
         if self.dice.percent(30) {
             return self.pipeline.attach(request).await.map_err(|error| panic!("{error}"));
         }
-        let Request { credential, channels, start, kill } = request;
+        let Request { credential, channels, start, kill, .. } = request;
         let snapshot = self.pipeline.live.load();
         let principal = self.pipeline.authenticate(&snapshot, credential.as_ref(), Timestamp::now()).unwrap();
         let mut listening = Vec::new();
@@ -156,7 +156,7 @@ impl Node {
         start: Start,
         kill: CancellationToken,
     ) -> Result<Reader, Refused> {
-        let hello = Hello { data: json!({}), retry: Duration::from_secs(3) };
+        let hello = Hello { data: json!({}), retry: Duration::from_secs(3), gone: Vec::new() };
         let history = Arc::clone(&self.shelf) as _;
         let subscription = Subscription { principal, listening: listening.into(), start, hello, history, kill };
         Reader::attach(&self.hub, subscription).map_err(|_| Refused)
