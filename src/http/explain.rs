@@ -7,8 +7,9 @@ use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -122,19 +123,25 @@ pub(super) struct Wanted {
     kept: Option<bool>,
 }
 
+/// The answer about the decisions of late.
+#[derive(Debug, Serialize)]
+struct Decisions<'a> {
+    decisions: Vec<&'a Traced>,
+}
+
 /// `GET /v1/admin/decisions`: what was decided of late on this node, newest first.
 pub(super) async fn decisions(
     State(context): State<Arc<Context>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let Query(wanted) = wanted.map_err(|rejection| bad_query(&rejection))?;
     let fits = |traced: &Traced| {
         wanted.type_name.as_ref().is_none_or(|wanted| traced.type_name.as_str() == wanted)
             && wanted.outcome.as_ref().is_none_or(|wanted| traced.reason().outcome().as_str() == wanted)
-            && wanted.kept.is_none_or(|kept| traced.notification.is_some() == kept)
+            && wanted.kept.is_none_or(|kept| traced.is_kept() == kept)
     };
     let latest = context.pipeline.trace.latest(wanted.limit.unwrap_or(100), fits);
-    Ok(Json(json!({ "decisions": latest.iter().map(|traced| traced.to_json()).collect::<Vec<_>>() })))
+    Ok(Json(Decisions { decisions: latest.iter().map(|traced| &**traced).collect() }).into_response())
 }
 
 /// `GET /v1/admin/decisions/{id}`: what became of a notification on this node. Where it was kept, also why, by the
@@ -152,11 +159,11 @@ pub(super) async fn decision(
         let detail = format!("no decision about {id} is kept on this node");
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
     };
-    let mut told = traced.to_json();
-    if let Some(notification) = &traced.notification {
+    let mut told = json!(*traced);
+    if let Some(notification) = traced.notification() {
         let snapshot = context.pipeline.live.load();
         let at = asked.at()?.unwrap_or(traced.at);
-        told["explanation"] = explained(&context, &snapshot, notification, at, &asked).await;
+        told["explanation"] = explained(&context, &snapshot, &notification.into(), at, &asked).await;
     }
     Ok(Json(told))
 }

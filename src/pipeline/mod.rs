@@ -174,7 +174,7 @@ impl Pipeline {
             notification: &notification,
             producer: &producer.id,
             may_keep: snapshot.types.get(&notification.draft.type_name).is_some_and(|spec| spec.trace),
-            bytes: submission.body.len(),
+            body: submission.body,
         };
         if let Err(refusal) = &decision.outcome {
             if submission.mode == Mode::Publish {
