@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::Value;
+use redis::{ServerError, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -121,9 +121,9 @@ impl Probe {
             Value::ServerError(error) => Some(error),
             _ => None,
         });
-        // Where its slot has gone, or is about to go, the map of the cluster tells.
-        let is_elsewhere = |code| matches!(code, "MOVED" | "ASK" | "TRYAGAIN");
-        self.note(refusal.filter(|error| !is_elsewhere(error.code())).map(ToString::to_string));
+        // The map of the cluster tells where its slot has gone or is about to go, the connection that it is a replica.
+        let is_told = |code| matches!(code, "MOVED" | "ASK" | "TRYAGAIN" | "READONLY");
+        self.note(refusal.filter(|error| !is_told(error.code())).map(in_words));
         refusal.is_none().then(|| Duration::from_millis(millis))
     }
 
@@ -137,4 +137,9 @@ impl Probe {
         }
         *refused = why;
     }
+}
+
+/// As the server worded it.
+fn in_words(error: &ServerError) -> String {
+    [Some(error.code()), error.details()].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
