@@ -1,11 +1,18 @@
 //! What the client commands share: where the server is, and who asks.
 
+use std::env::VarError;
+
 use anyhow::{anyhow, bail};
 use clap::Args;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, Misused};
 use crate::config::{self, Config};
+
+/// The environment's word for `--token`.
+const TOKEN: &str = "FANFARE_TOKEN";
+/// The environment's word for `--key`.
+const KEY: &str = "FANFARE_KEY";
 
 /// Where the server is, and who asks.
 #[derive(Debug, Args)]
@@ -19,14 +26,15 @@ pub(super) struct ClientArgs {
     credential: CredentialArgs,
 }
 
-/// Who asks.
+/// Who asks. What is given wins over the environment, which is only looked at by a call that uses it: to the parser of
+/// arguments two variables would be two options.
 #[derive(Debug, Args)]
 pub(super) struct CredentialArgs {
-    /// A JSON Web Token
-    #[arg(long, env = "FANFARE_TOKEN", hide_env_values = true, conflicts_with = "key")]
+    /// A JSON Web Token; by default `FANFARE_TOKEN` of the environment
+    #[arg(long, conflicts_with = "key")]
     token: Option<String>,
-    /// An API key
-    #[arg(long, env = "FANFARE_KEY", hide_env_values = true)]
+    /// An API key; by default `FANFARE_KEY` of the environment
+    #[arg(long)]
     key: Option<String>,
 }
 
@@ -40,18 +48,50 @@ impl ClientArgs {
     }
 
     /// Adds the credential, if there is one.
-    pub(super) fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
+    pub(super) fn authorize(&self, request: RequestBuilder) -> anyhow::Result<RequestBuilder> {
         self.credential.authorize(request)
     }
 }
 
 impl CredentialArgs {
     /// Adds the credential, if there is one.
-    pub(super) fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
-        match self.token.as_ref().or(self.key.as_ref()) {
+    pub(super) fn authorize(&self, request: RequestBuilder) -> anyhow::Result<RequestBuilder> {
+        Ok(match self.credential()? {
             Some(credential) => request.bearer_auth(credential),
             None => request,
+        })
+    }
+
+    fn credential(&self) -> anyhow::Result<Option<String>> {
+        if let Some(given) = self.token.as_ref().or(self.key.as_ref()) {
+            return Ok(Some(given.clone()));
         }
+        match (token_of_environment()?, key_of_environment()?) {
+            (Some(_), Some(_)) => {
+                let message = format!("{TOKEN} and {KEY} are both set: unset one, or give --token or --key");
+                Err(Misused(message).into())
+            }
+            (token, key) => Ok(token.or(key)),
+        }
+    }
+}
+
+/// The token that the environment has.
+pub(super) fn token_of_environment() -> anyhow::Result<Option<String>> {
+    of_environment(TOKEN)
+}
+
+/// The API key that the environment has.
+pub(super) fn key_of_environment() -> anyhow::Result<Option<String>> {
+    of_environment(KEY)
+}
+
+/// A variable of the environment. An empty one is as good as none.
+fn of_environment(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Misused(format!("{name} is not UTF-8")).into()),
     }
 }
 

@@ -112,10 +112,15 @@ impl Cli {
         done.unwrap_or_else(|error| {
             // Standard error may be closed; the exit status says it as well.
             let _ = writeln!(io::stderr(), "error: {}", format!("{error:#}").trim_end());
-            ExitCode::FAILURE
+            if error.is::<Misused>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         })
     }
 }
+
+/// What is wrong with how a command was called, where the parser of arguments cannot tell.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misused(String);
 
 fn with_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let _logging = telemetry::init(Format::detect())?;

@@ -21,7 +21,7 @@ pub(super) struct PublishArgs {
     #[arg(long)]
     dry_run: bool,
     /// Makes it harmless to publish the same again
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
     idempotency_key: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn publish(args: PublishArgs) -> anyhow::Result<ExitCode> {
         Some(key) => request.header("idempotency-key", key),
         None => request,
     };
-    let response = args.client.authorize(request).send().await.with_context(|| format!("cannot reach {url}"))?;
+    let response = args.client.authorize(request)?.send().await.with_context(|| format!("cannot reach {url}"))?;
     let receipt: Value = accepted(response).await?.json().await?;
     print(&format!("{receipt:#}\n"))?;
     Ok(ExitCode::SUCCESS)

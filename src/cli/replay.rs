@@ -18,13 +18,18 @@ use crate::reload::load_and_compile;
 use crate::snapshot::{self, Explanation, Snapshot};
 
 #[derive(Debug, Args)]
+// A credential is for the server that is asked, and a file takes none.
+#[command(
+    mut_arg("token", |token| token.requires("against").conflicts_with("decisions")),
+    mut_arg("key", |key| key.requires("against").conflicts_with("decisions"))
+)]
 pub(super) struct ReplayArgs {
     /// Another configuration, by its main file, or a revision that was kept, by as much of it as no other begins with:
     /// the notifications of late go through both, and what changes is printed
     #[arg(long, value_name = "PATH|REVISION")]
     against: Option<String>,
     /// How many notifications, of types that say `trace = true`
-    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "against")]
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "against", conflicts_with = "decisions")]
     replay: usize,
     /// The admin listener that has them; the configuration's `server.admin` when absent
     #[arg(long, value_name = "URL", requires = "against", conflicts_with = "decisions")]
@@ -90,7 +95,7 @@ impl ReplayArgs {
                 let configured = || format!("http://{}", present.config.server.admin);
                 let admin = self.admin.clone().unwrap_or_else(configured);
                 let url = format!("{}/v1/admin/decisions?kept=true&limit={}", admin.trim_end_matches('/'), self.replay);
-                let request = self.credential.authorize(reqwest::Client::new().get(&url));
+                let request = self.credential.authorize(reqwest::Client::new().get(&url))?;
                 let response = request.send().await.with_context(|| format!("no answer from {admin}"))?;
                 accepted(response).await?.bytes().await?.to_vec()
             }

@@ -61,7 +61,7 @@ impl Subscriber {
     /// One connection, until it ends.
     async fn listen(&mut self) -> anyhow::Result<()> {
         let request = reqwest::Client::new().get(&self.url).header(ACCEPT, "text/event-stream");
-        let request = self.args.client.authorize(request).header("prefer", "handling=strict");
+        let request = self.args.client.authorize(request)?.header("prefer", "handling=strict");
         let request = match &self.cursor {
             Some(cursor) => request.header("last-event-id", cursor),
             None => request,

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ConfigArgs, TESTS_FAILED, USAGE, difference, faulty, print};
+use super::{ConfigArgs, Misused, TESTS_FAILED, difference, faulty, print};
 use crate::config::{self, At, Test};
 use crate::notification::Name;
 use crate::snapshot::{Account, Depth, Snapshot, Trial, account, compile, try_test};
@@ -30,8 +29,7 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let wanted = args.name.as_deref().unwrap_or_default();
     let chosen: Vec<_> = snapshot.config.tests.iter().filter(|test| test.name.value.contains(wanted)).collect();
     if chosen.is_empty() && !wanted.is_empty() {
-        writeln!(io::stderr(), "error: no test has `{wanted}` in its name")?;
-        return Ok(ExitCode::from(USAGE));
+        return Err(Misused(format!("no test has `{wanted}` in its name")).into());
     }
     let trials: Vec<_> = chosen.into_iter().map(|test| (test, try_test(&snapshot, test))).collect();
     let failed = trials.iter().filter(|(_, trial)| !trial.differences.is_empty()).count();

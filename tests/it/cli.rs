@@ -198,6 +198,72 @@ fn every_command_says_once_that_it_failed() {
 }
 
 #[test]
+fn options_without_effect_are_refused() {
+    let commands: [(&[&str], &str); 14] = [
+        (&["check", "--max-change", "5%"], "--against"),
+        (&["check", "--replay", "5"], "--against"),
+        (&["check", "--token", "t"], "--against"),
+        (&["check", "--against", "a", "--decisions", "d", "--key", "k"], "--key"),
+        (&["check", "--against", "a", "--decisions", "d", "--replay", "5"], "--replay"),
+        (&["explain", "-", "--token", "t"], "--admin <URL>|--user <PRINCIPAL>|--producer <PRINCIPAL>|--id <ID>"),
+        (&["explain", "-", "--admin", "http://a", "--token", "t", "--key", "k"], "--key"),
+        (&["publish", "-", "--dry-run", "--idempotency-key", "k"], "--idempotency-key"),
+        (&["publish", "-", "--token", "t", "--key", "k"], "--key"),
+        (&["bench", "--token", "t"], "--url"),
+        (&["bench", "--rate", "5", "--window", "5"], "--window"),
+        (&["bench", "--url", "http://a"], "--channel"),
+        (&["bench", "--url", "http://a", "--channel", "c"], "--type <NAME>|--body <JSON>"),
+        (
+            &["bench", "--url", "http://a", "--channel", "c", "--body", "{mark}", "--payload", "5"],
+            "--payload has no effect",
+        ),
+    ];
+    for (command, told) in commands {
+        let refused = run(command);
+        assert_eq!((refused.status.code(), out(&refused)), (Some(2), ""), "{command:?}: {}", err(&refused));
+        assert!(err(&refused).starts_with("error: ") && err(&refused).contains(told), "{command:?}: {}", err(&refused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_wins_over_the_environment() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let config = server.scenario.path();
+    let config = config.to_str().unwrap();
+    let url = format!("http://{}", server.address);
+    let (token, key) = (server.token("c7"), server.scenario.api_key());
+    let run = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = fanfare(arguments);
+        command.envs(environment.iter().copied());
+        run_with_input(command, &order("c7", 1).to_string())
+    };
+    let both = [("FANFARE_TOKEN", &*token), ("FANFARE_KEY", key)];
+    // Nobody is asked, so nobody asks who wants to know.
+    for arguments in [["check", "--config", config].as_slice(), &["explain", "-", "--config", config]] {
+        let done = run(arguments, &both);
+        assert!(done.status.success(), "{arguments:?}: {}", err(&done));
+    }
+    let publish = ["publish", "-", "--url", &url];
+    let undecided = run(&publish, &both);
+    assert_eq!((undecided.status.code(), out(&undecided)), (Some(2), ""));
+    let told = "error: FANFARE_TOKEN and FANFARE_KEY are both set: unset one, or give --token or --key\n";
+    assert_eq!(err(&undecided), told);
+    for (options, environment) in [
+        (&["--key", key][..], &both[..]),
+        (&["--key", key], &[("FANFARE_KEY", "wrong")]),
+        (&[], &both[1..]),
+        (&[], &[("FANFARE_TOKEN", ""), both[1]]),
+    ] {
+        let published = run(&[&publish, options].concat(), environment);
+        assert!(published.status.success(), "{options:?}: {}", err(&published));
+    }
+    // A customer may not publish, whatever the environment has.
+    let refused = run(&[&publish[..], &["--token", &token]].concat(), &both[1..]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("403"), "{}", err(&refused));
+}
+
+#[test]
 fn a_new_key_comes_with_its_hash() {
     let made = run(&["key", "orders-service"]);
     assert!(made.status.success());

@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(1);
 /// From setting the publishers going to the first publish.
 const HEAD_START: u64 = 20_000_000;
 
+/// Bytes of payload, unless others are asked for.
+const PAYLOAD: u32 = 128;
+
 /// How much load, and for how long.
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {
@@ -42,7 +45,7 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(super) publishers: u32,
     /// Notifications a second of all publishers together; 0: each as soon as the one before is answered
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "window")]
     pub(super) rate: u32,
     /// End after so many notifications, instead of after --duration
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
@@ -50,9 +53,9 @@ pub(super) struct LoadArgs {
     /// How long to publish
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub(super) duration: Duration,
-    /// Bytes that each notification carries beside what it needs
-    #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(super) payload: u32,
+    /// Bytes that each notification carries beside what it needs [default: 128]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) payload: Option<u32>,
     /// How long to publish before what is measured
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time)]
     pub(super) warmup: Duration,
@@ -62,6 +65,13 @@ pub(super) struct LoadArgs {
     /// How long to wait in the end for what is on its way
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub(super) drain: Duration,
+}
+
+impl LoadArgs {
+    /// Bytes that each notification carries beside what it needs.
+    pub(super) fn payload(&self) -> u32 {
+        self.payload.unwrap_or(PAYLOAD)
+    }
 }
 
 fn parse_time(text: &str) -> Result<Duration, InvalidDuration> {

@@ -61,8 +61,9 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     let load = &args.load;
     let connections = u64::from(load.subscribers) + u64::from(load.publishers) + SPARE;
     allow_open_files(connections)?;
-    let (channels, payload) = (load.channels as usize, load.payload as usize);
+    let (channels, payload) = (load.channels as usize, load.payload() as usize);
     if args.target.is_named() {
+        args.target.check(load.payload)?;
         let target = args.target.find(channels, payload).await?;
         let process = args.target.pid.map(Process::new);
         if let Some(process) = process {

@@ -82,8 +82,8 @@ impl OwnServer {
     pub(super) fn plan(&self) -> Plan<'_> {
         Plan {
             url: &self.url,
-            channel: "bench.{n}",
-            body: r#"{"type":"bench","userId":"{n}","title":"{mark}","data":{"pad":"{pad}"}}"#,
+            channel: "bench.{i}",
+            body: r#"{"type":"bench","userId":"{i}","title":"{mark}","data":{"pad":"{pad}"}}"#,
             producer: Some(self.key.clone()),
             subscribers: Vec::new(),
         }

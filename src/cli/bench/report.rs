@@ -124,7 +124,8 @@ impl Report {
         let delivered = sum(|tally| tally.measured);
         let used = |of: Option<Use>| of.map(|of| Used::new(of, outcome, delivered));
         let ends = || outcome.tallies.iter().filter_map(|tally| tally.ended.as_ref());
-        let LoadArgs { subscribers, channels, publishers, rate, payload, .. } = *args;
+        let LoadArgs { subscribers, channels, publishers, rate, .. } = *args;
+        let payload = args.payload();
         Self {
             load: Load { subscribers, channels, publishers, rate, payload },
             warm_up: outcome.warm_up,

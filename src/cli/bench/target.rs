@@ -8,32 +8,36 @@ use clap::Args;
 use http::Uri;
 
 use super::marker::{Mark, Marks};
+use crate::cli::Misused;
+use crate::cli::client::{key_of_environment, token_of_environment};
 
 /// A server of your own.
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
     /// Load this server instead of one that is started for the run: http://HOST:PORT
     // Not from FANFARE_URL, as other commands take it: no server is put under load that was not named here.
-    #[arg(long)]
+    #[arg(long, requires_all = ["channel", "published"])]
     url: Option<String>,
     /// The server's process on this machine, to measure what it uses
     #[arg(long, requires = "url")]
     pub(super) pid: Option<u32>,
-    /// The channels; {n} counts from 0, such as user.{n}
+    // Not {n}: in a help text clap takes that for the end of a line.
+    /// The channels; {i} counts from 0, such as user.{i}
     #[arg(long, value_name = "NAME", requires = "url")]
     channel: Option<String>,
-    /// The type of what is published, with title and message, and userId where --channel has {n}
-    #[arg(long = "type", value_name = "NAME", requires = "url", conflicts_with = "body")]
+    /// The type of what is published, with title and message, and userId where --channel has {i}
+    #[arg(long = "type", value_name = "NAME", requires = "url", group = "published")]
     type_name: Option<String>,
-    /// What is published, in JSON; {mark} must be in a text that reaches the subscriber, and {pad} (the payload), {n}
+    /// What is published, in JSON; {mark} must be in a text that reaches the subscriber, and {pad} (the payload), {i}
     /// and {channel} may be
-    #[arg(long, value_name = "JSON", requires = "url")]
+    #[arg(long, value_name = "JSON", requires = "url", group = "published")]
     body: Option<String>,
-    /// A JSON Web Token, to subscribe with unless --subscriber-tokens is given, and to publish with unless --key is
-    #[arg(long, env = "FANFARE_TOKEN", hide_env_values = true)]
+    /// A JSON Web Token, to subscribe with unless --subscriber-tokens is given, and to publish with unless there is a
+    /// key; by default `FANFARE_TOKEN` of the environment
+    #[arg(long, requires = "url")]
     token: Option<String>,
-    /// An API key to publish with
-    #[arg(long, env = "FANFARE_KEY", hide_env_values = true)]
+    /// An API key to publish with; by default `FANFARE_KEY` of the environment
+    #[arg(long, requires = "url")]
     key: Option<String>,
     /// A file with a token a line to subscribe with: the first for channel 0, and so on, and again from the start
     #[arg(long, value_name = "FILE", requires = "url")]
@@ -70,25 +74,42 @@ impl TargetArgs {
         self.url.is_some()
     }
 
+    /// Refuses what would have no effect, where `payload` is what was asked for.
+    ///
+    /// # Errors
+    /// Such an option was given.
+    pub(super) fn check(&self, payload: Option<u32>) -> anyhow::Result<()> {
+        let message = if self.token.is_some() && self.key.is_some() && self.subscriber_tokens.is_some() {
+            "--token has no effect: --key publishes, and --subscriber-tokens subscribe"
+        } else if payload.is_some() && self.body.as_ref().is_some_and(|body| !body.contains("{pad}")) {
+            "--payload has no effect: the body has no {pad}"
+        } else {
+            return Ok(());
+        };
+        Err(Misused(message.to_owned()).into())
+    }
+
     /// The server that was named, with so many channels and so many bytes of payload.
     pub(super) async fn find(&self, channels: usize, payload: usize) -> anyhow::Result<Target> {
         let url = self.url.as_deref().context("no --url is given")?;
-        let channel = self.channel.as_deref().context("--url needs --channel: what is listened to")?;
+        let channel = self.channel.as_deref().context("--url needs --channel")?;
         let body = match (&self.body, &self.type_name) {
             (Some(body), _) => body.clone(),
             (None, Some(name)) => {
-                let user = if channel.contains("{n}") { r#""userId":"{n}","# } else { "" };
+                let user = if channel.contains("{i}") { r#""userId":"{i}","# } else { "" };
                 format!(r#"{{"type":"{name}",{user}"title":"{{mark}}","message":"{{pad}}"}}"#)
             }
-            (None, None) => bail!("--url needs --type or --body: what is published"),
+            (None, None) => bail!("--url needs --type or --body"),
         };
-        let producer = self.key.clone().or_else(|| self.token.clone());
+        let token = self.token.clone().map_or_else(token_of_environment, |token| Ok(Some(token)))?;
+        let key = self.key.clone().map_or_else(key_of_environment, |key| Ok(Some(key)))?;
+        let producer = key.or_else(|| token.clone());
         let subscribers = match &self.subscriber_tokens {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
                 text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
             }
-            None => Vec::from_iter(self.token.clone()),
+            None => Vec::from_iter(token),
         };
         Target::new(Plan { url, channel, body: &body, producer, subscribers }, channels, payload).await
     }
@@ -107,8 +128,8 @@ impl Target {
         let address = found.with_context(|| format!("cannot find {host}"))?.next();
         let address = address.with_context(|| format!("{host} has no address"))?;
         ensure!(
-            channels == 1 || channel.contains("{n}"),
-            "{channels} channels need a {{n}} in --channel, such as user.{{n}}"
+            channels == 1 || channel.contains("{i}"),
+            "{channels} channels need a {{i}} in --channel, such as user.{{i}}"
         );
         ensure!(body.contains("{mark}"), "the body has no {{mark}}, by which what arrives is known");
         let sendable = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -117,7 +138,7 @@ impl Target {
             address,
             authority: uri.authority().map(ToString::to_string).unwrap_or_default(),
             base: uri.path().trim_end_matches('/').to_owned(),
-            channels: (0..channels).map(|n| channel.replace("{n}", &n.to_string())).collect(),
+            channels: (0..channels).map(|n| channel.replace("{i}", &n.to_string())).collect(),
             body: Template::parse(&body.replace("{pad}", &"x".repeat(payload))),
             producer,
             subscribers,
@@ -184,7 +205,7 @@ impl Template {
         let (mut rest, mut from) = (text, 0);
         // Braces that are no place are JSON's.
         while let Some(at) = rest[from..].find('{').map(|at| from + at) {
-            let places = [("{n}", Part::Number), ("{channel}", Part::Channel), ("{mark}", Part::Mark)];
+            let places = [("{i}", Part::Number), ("{channel}", Part::Channel), ("{mark}", Part::Mark)];
             let place = places.into_iter().find(|(name, _)| rest[at..].starts_with(name));
             let Some((name, part)) = place else {
                 from = at + 1;
@@ -218,8 +239,8 @@ mod tests {
     fn plan(url: &'static str) -> Plan<'static> {
         Plan {
             url,
-            channel: "user.{n}",
-            body: r#"{"a":{"b":"{mark}"},"n":"{n}"}"#,
+            channel: "user.{i}",
+            body: r#"{"a":{"b":"{mark}"},"n":"{i}"}"#,
             producer: None,
             subscribers: Vec::new(),
         }
@@ -227,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_body_is_filled_and_its_own_braces_stay() {
-        let template = Template::parse(r#"{"a":{"n":"{n}","c":"{channel}"},"t":"{mark}","x":"{other}"}"#);
+        let template = Template::parse(r#"{"a":{"n":"{i}","c":"{channel}"},"t":"{mark}","x":"{other}"}"#);
         assert_eq!(template.fill(7, "user.7", "m"), r#"{"a":{"n":"7","c":"user.7"},"t":"m","x":"{other}"}"#);
     }
 
@@ -255,7 +276,7 @@ mod tests {
         let refused = async |plan, channels| format!("{:#}", Target::new(plan, channels, 1).await.unwrap_err());
         assert!(refused(plan("https://127.0.0.1"), 1).await.contains("not http"));
         assert!(refused(plan("127.0.0.1:80"), 1).await.contains("no"));
-        assert!(refused(Plan { channel: "ops.all", ..plan("http://127.0.0.1:1") }, 2).await.contains("{n}"));
+        assert!(refused(Plan { channel: "ops.all", ..plan("http://127.0.0.1:1") }, 2).await.contains("{i}"));
         assert!(refused(Plan { body: "{}", ..plan("http://127.0.0.1:1") }, 1).await.contains("{mark}"));
         let split = Plan { producer: Some("a\r\nb".into()), ..plan("http://127.0.0.1:1") };
         assert!(refused(split, 1).await.contains("credential"));

@@ -13,18 +13,21 @@ use crate::cli::client::{CredentialArgs, accepted, admin_url};
 use crate::snapshot::{DroppedBy, Explained};
 
 #[derive(Debug, Args)]
+#[group(id = "asked")]
+// Without a server nobody asks who wants to know.
+#[command(mut_arg("token", |token| token.requires("asked")), mut_arg("key", |key| key.requires("asked")))]
 pub(super) struct ServerArgs {
     /// Ask the server with this admin listener; the configuration's `server.admin` if only what follows is given
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", group = "asked")]
     admin: Option<String>,
     /// Ask a server whether this principal, such as app:u42, would receive it
-    #[arg(long, value_name = "PRINCIPAL")]
+    #[arg(long, value_name = "PRINCIPAL", group = "asked")]
     user: Option<String>,
     /// Ask a server how the limit stands for this principal, who publishes it
-    #[arg(long, value_name = "PRINCIPAL")]
+    #[arg(long, value_name = "PRINCIPAL", group = "asked")]
     producer: Option<String>,
     /// Ask a server what became of the notification with this id
-    #[arg(long)]
+    #[arg(long, group = "asked")]
     id: Option<Uuid>,
     #[command(flatten)]
     credential: CredentialArgs,
@@ -49,7 +52,7 @@ pub(super) async fn answer(args: &ExplainArgs) -> anyhow::Result<String> {
             .body(args.notification()?),
     };
     let response =
-        server.credential.authorize(request).send().await.with_context(|| format!("no answer from {admin}"))?;
+        server.credential.authorize(request)?.send().await.with_context(|| format!("no answer from {admin}"))?;
     let body = accepted(response).await?.bytes().await?;
     let told = if args.json {
         serde_json::from_slice(&body).map(|answer: serde_json::Value| format!("{answer:#}\n"))
