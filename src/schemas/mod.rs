@@ -7,7 +7,7 @@
 mod cost;
 mod field;
 
-pub use field::{Field, FieldKind, JsonType};
+pub use field::{Field, FieldKind, JsonType, Limit};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,6 +97,37 @@ impl SchemaRegistry {
     }
 }
 
+/// What a schema asks of one value by itself.
+#[derive(Debug)]
+pub struct Check(Validator);
+
+impl Check {
+    /// Whether a value is what is asked for.
+    #[must_use]
+    pub fn admits(&self, value: &Value) -> bool {
+        self.0.is_valid(value)
+    }
+}
+
+impl Field {
+    /// Its [`further`](Field::further) conditions; none if there are none.
+    #[must_use]
+    pub fn check(&self) -> Option<Check> {
+        let asked = Some(&self.further).filter(|further| !further.is_empty())?;
+        build(&Value::Object(asked.clone())).ok().map(Check)
+    }
+}
+
+fn build(source: &Value) -> Result<Validator, ValidationError<'static>> {
+    jsonschema::options()
+        .with_draft(Dialect::Draft202012)
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(false)
+        .offline()
+        .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN))
+        .build(source)
+}
+
 impl Schema {
     fn compile(file: &At<String>, text: &str) -> Result<Self, Diagnostic> {
         let fault =
@@ -107,14 +138,7 @@ impl Schema {
         }
         // Before anything is built: a validator of an exponential schema can be as large as it is slow.
         let unknown = cost::check(&source).map_err(|costly| fault(costly.to_string()).help(COSTLY))?;
-        let built = jsonschema::options()
-            .with_draft(Dialect::Draft202012)
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(false)
-            .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN))
-            .build(&source);
-        match built {
+        match build(&source) {
             Ok(validator) => match unknown.first() {
                 None => Ok(Self { validator, source }),
                 Some(reference) => Err(fault(format!("refers to `{reference}`, which is not followed")).help(LOCAL)),

@@ -150,6 +150,16 @@ impl Matcher {
         }
     }
 
+    /// Adds the tests of fields that it asks for.
+    pub fn fields<'a>(&'a self, found: &mut Vec<&'a Field>) {
+        match self {
+            Self::Always(_) | Self::During(..) => {}
+            Self::All(inner) | Self::Any(inner) => inner.iter().for_each(|matcher| matcher.fields(found)),
+            Self::Not(inner) => inner.fields(found),
+            Self::Field(field) => found.push(field),
+        }
+    }
+
     /// The same condition for notifications whose `type` is known, with every test of it decided.
     #[must_use]
     pub fn for_type(&self, type_name: &str) -> Self {
@@ -376,11 +386,20 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Integers compare exactly; a float is involved only where one was written.
+/// Which of two numbers is the greater one, exactly, as a JSON Schema has it: an integer is never rounded to a float.
 #[must_use]
 pub fn compare(a: &Number, b: &Number) -> Option<Ordering> {
     match (a.as_i128(), b.as_i128()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
-        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+        (Some(a), None) => compare_whole(a, b.as_f64()?),
+        (None, Some(b)) => compare_whole(b, a.as_f64()?).map(Ordering::reverse),
+        (None, None) => a.as_f64()?.partial_cmp(&b.as_f64()?),
     }
+}
+
+/// A float beyond every integer stays beyond it when it is cut to one.
+fn compare_whole(whole: i128, float: f64) -> Option<Ordering> {
+    let floor = float.floor();
+    let rest = floor.partial_cmp(&float)?;
+    Some(whole.cmp(&(floor as i128)).then(rest))
 }

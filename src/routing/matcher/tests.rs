@@ -54,6 +54,29 @@ fn operators_compare_as_documented() {
 }
 
 #[test]
+fn numbers_compare_exactly_where_floats_are_coarse() {
+    let number = |text: &str| serde_json::from_str::<Number>(text).unwrap();
+    for (less, more) in [
+        ("9007199254740992.0", "9007199254740993"),
+        ("9007199254740992", "9007199254740993"),
+        ("9223372036854775807", "9223372036854775808.0"),
+        ("18446744073709551615", "18446744073709551616.0"),
+        ("-9223372036854775809.0e1", "-9223372036854775808"),
+        ("-1e300", "-9223372036854775808"),
+        ("18446744073709551615", "1e300"),
+        ("-1", "-0.5"),
+        ("1", "1.5"),
+    ] {
+        let (less, more) = (number(less), number(more));
+        assert_eq!(compare(&less, &more), Some(Ordering::Less), "{less} {more}");
+        assert_eq!(compare(&more, &less), Some(Ordering::Greater), "{less} {more}");
+    }
+    for (one, other) in [("-0.0", "0"), ("1.0", "1"), ("1e3", "1000"), ("9007199254740993.0", "9007199254740992")] {
+        assert_eq!(compare(&number(one), &number(other)), Some(Ordering::Equal), "{one} {other}");
+    }
+}
+
+#[test]
 fn a_missing_field_makes_every_comparison_false() {
     use Operator as O;
     for operator in [O::Eq, O::Ne, O::Contains] {

@@ -131,7 +131,7 @@ fn describe(
     (type_name, field): (&TypeName, &Field),
     why: &Misfit<'_>,
 ) -> Diagnostic {
-    let (path, kinds, word) = (&path.value, kinds(field), operator.as_str());
+    let (path, kinds, word) = (&path.value, field.kinds(), operator.as_str());
     match why {
         Misfit::Operator => {
             let message = format!("`{word}` does not fit `{path}`, which is {kinds} in the schema of `{type_name}`");
@@ -158,24 +158,6 @@ fn describe(
             let values: Vec<_> = values.iter().map(String::as_str).collect();
             finding.one_of(&shown(operand), &values)
         }
-    }
-}
-
-/// The types of a field, as messages name them.
-fn kinds(field: &Field) -> String {
-    let words: Vec<_> = field.types.iter().map(|kind| word(*kind)).collect();
-    words.join(" or ")
-}
-
-fn word(kind: JsonType) -> &'static str {
-    match kind {
-        JsonType::Null => "null",
-        JsonType::Boolean => "a boolean",
-        JsonType::Integer => "an integer",
-        JsonType::Number => "a number",
-        JsonType::String => "a string",
-        JsonType::Array => "an array",
-        JsonType::Object => "an object",
     }
 }
 

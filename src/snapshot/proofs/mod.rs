@@ -6,8 +6,10 @@
 //! something cannot happen is exact, as what is searched is never less than what there is. Where neither can be had, it
 //! is said that nothing is decided.
 
+mod cells;
 mod example;
 mod invariants;
+mod numbers;
 mod rules;
 mod space;
 #[cfg(test)]

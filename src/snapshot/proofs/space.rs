@@ -7,12 +7,10 @@
 
 #![expect(clippy::fn_params_excessive_bools, reason = "truth values are what this is about")]
 
-use serde_json::{Number, Value};
-
-use crate::config::Operator;
+use super::cells::{Cell, cells, truth};
 use crate::notification::TypeName;
-use crate::routing::{Field, Matcher, Side, Window, compare, same};
-use crate::schemas::{FieldKind, JsonType, SchemaRegistry};
+use crate::routing::{Field, Matcher, Side, Window};
+use crate::schemas::SchemaRegistry;
 
 /// A condition over a space.
 #[derive(Debug, Clone)]
@@ -27,20 +25,6 @@ pub(super) enum Formula {
     Not(Box<Formula>),
     All(Vec<Formula>),
     Any(Vec<Formula>),
-}
-
-/// The values of one field that no test tells apart.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
-    Missing,
-    /// This value, or numbers around it that compare like it.
-    Value(Value),
-    /// A string that no test names.
-    Text,
-    /// An array.
-    List,
-    /// An object.
-    Object,
 }
 
 /// A set of cells of one field.
@@ -326,122 +310,4 @@ impl<F> Search<'_, F> {
 
 fn words(cells: usize) -> usize {
     cells.div_ceil(64)
-}
-
-/// What a test is of the values of a cell; none where it depends.
-fn truth(test: &Field, cell: &Cell) -> Option<bool> {
-    match (cell, test.operator()) {
-        (Cell::Missing, _) => Some(test.accepts(None)),
-        (Cell::Value(value), _) => Some(test.accepts(Some(value))),
-        (_, Operator::Exists) => Some(test.operand() == &Value::Bool(true)),
-        (_, Operator::Ne) => Some(true),
-        (Cell::Text, Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex) => None,
-        (Cell::Text | Cell::List, Operator::Contains) => None,
-        _ => Some(false),
-    }
-}
-
-/// The cells of a field of which the schema says this, divided by these tests.
-fn cells(kind: &FieldKind, tests: &[&Field]) -> Vec<Cell> {
-    let all =
-        [JsonType::Null, JsonType::Boolean, JsonType::Number, JsonType::String, JsonType::Array, JsonType::Object];
-    let (required, types, values, range) = match kind {
-        FieldKind::Declared(field) => {
-            (field.required, field.types.iter().copied().collect(), field.values.as_ref(), field.range.clone())
-        }
-        FieldKind::Undeclared { refused: true, .. } => return vec![Cell::Missing],
-        FieldKind::Undeclared { .. } | FieldKind::Open => (false, all.to_vec(), None, [None, None]),
-    };
-    let mut cells = if required { Vec::new() } else { vec![Cell::Missing] };
-    if let Some(values) = values {
-        // The schema may list what the type does not admit.
-        let fits = |value: &&Value| types.iter().any(|kind| is_of(value, *kind));
-        cells.extend(values.iter().filter(fits).cloned().map(Cell::Value));
-        return cells;
-    }
-    let named = || tests.iter().flat_map(|test| named(test));
-    for kind in types {
-        match kind {
-            JsonType::Null => cells.push(Cell::Value(Value::Null)),
-            JsonType::Boolean => cells.extend([true, false].map(|value| Cell::Value(Value::Bool(value)))),
-            JsonType::Array => cells.push(Cell::List),
-            JsonType::Object => cells.push(Cell::Object),
-            JsonType::String => {
-                let mut texts: Vec<_> = named().filter(|value| value.is_string()).collect();
-                texts.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-                texts.dedup();
-                cells.extend(texts.into_iter().cloned().map(Cell::Value));
-                cells.push(Cell::Text);
-            }
-            JsonType::Integer | JsonType::Number => {
-                let points = named().filter_map(Value::as_number).chain(range.iter().flatten()).cloned().collect();
-                let inside = |number: &Number| {
-                    let [low, high] = &range;
-                    !low.as_ref().is_some_and(|low| compare(number, low).is_some_and(std::cmp::Ordering::is_lt))
-                        && !high
-                            .as_ref()
-                            .is_some_and(|high| compare(number, high).is_some_and(std::cmp::Ordering::is_gt))
-                };
-                let numbers = numbers(points, kind == JsonType::Integer);
-                cells.extend(numbers.into_iter().filter(inside).map(|number| Cell::Value(Value::Number(number))));
-            }
-        }
-    }
-    cells
-}
-
-/// The values that a test names.
-fn named(test: &Field) -> &[Value] {
-    match (test.operator(), test.operand()) {
-        (Operator::In, Value::Array(values)) => values,
-        (Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex, _) => &[],
-        (_, operand) => std::slice::from_ref(operand),
-    }
-}
-
-fn is_of(value: &Value, kind: JsonType) -> bool {
-    match kind {
-        JsonType::Null => value.is_null(),
-        JsonType::Boolean => value.is_boolean(),
-        JsonType::Integer => value.as_f64().is_some_and(|number| number.fract() == 0.0),
-        JsonType::Number => value.is_number(),
-        JsonType::String => value.is_string(),
-        JsonType::Array => value.is_array(),
-        JsonType::Object => value.is_object(),
-    }
-}
-
-/// These numbers, and one between any two and beyond the last ones, where there is one.
-fn numbers(mut points: Vec<Number>, whole: bool) -> Vec<Number> {
-    points.sort_by(|a, b| compare(a, b).unwrap_or(std::cmp::Ordering::Equal));
-    points.dedup_by(|a, b| same(&Value::Number(a.clone()), &Value::Number(b.clone())));
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return vec![0.into()] };
-    let mut numbers = vec![beyond(first, -1)];
-    numbers.extend(points.windows(2).filter_map(|pair| between(&pair[0], &pair[1], whole)).map(Some));
-    numbers.push(beyond(last, 1));
-    let fits = |number: &Number| !whole || is_of(&Value::Number(number.clone()), JsonType::Integer);
-    points.into_iter().filter(fits).chain(numbers.into_iter().flatten()).collect()
-}
-
-fn beyond(number: &Number, step: i64) -> Option<Number> {
-    let next = number.as_i64().and_then(|number| number.checked_add(step)).map(Number::from);
-    next.or_else(|| {
-        let number = number.as_f64()?.round();
-        Number::from_f64(number + step as f64 * number.abs().max(1.0))
-    })
-}
-
-fn between(low: &Number, high: &Number, whole: bool) -> Option<Number> {
-    let strictly = |number: &Number| {
-        compare(low, number).is_some_and(std::cmp::Ordering::is_lt)
-            && compare(number, high).is_some_and(std::cmp::Ordering::is_lt)
-    };
-    let (a, b) = (low.as_f64()?, high.as_f64()?);
-    // A whole one first: it is right for both kinds.
-    let next = (a.floor() + 1.0 < 9e15).then(|| Number::from(a.floor() as i64 + 1));
-    let next = low.as_i64().and_then(|low| low.checked_add(1)).map(Number::from).or(next);
-    let middle = || Number::from_f64(a / 2.0 + b / 2.0);
-    let candidates =
-        [next, middle().filter(|_| !whole), low.as_u64().and_then(|low| low.checked_add(1)).map(Number::from)];
-    candidates.into_iter().flatten().find(strictly)
 }

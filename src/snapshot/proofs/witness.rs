@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value};
 
-use super::space::{Cell, Region, Space};
+use super::cells::Cell;
+use super::space::{Region, Space};
 use super::{example, text};
 use crate::notification::{Draft, Notification, Violation};
 use crate::routing::Field;
@@ -94,7 +95,7 @@ fn values(space: &Space, region: &Region, axis: usize, base: &Map<String, Value>
     for cell in space.cells_in(region, axis) {
         match cell {
             Cell::Missing => values.push(None),
-            Cell::Value(value) => values.push(Some(value.clone())),
+            Cell::Value(value) | Cell::Near(value) => values.push(Some(value.clone())),
             Cell::Text => values.extend(text::candidates(&wanted).into_iter().map(|text| Some(Value::String(text)))),
             Cell::List => values.extend([Some(text::list(&wanted)), Some(Value::Array(vec!["x".into()]))]),
             Cell::Object => values.push(Some(Value::Object(Map::new()))),

@@ -1,0 +1,112 @@
+//! What is known of fields of written schemas, and what is left open.
+
+use super::*;
+use serde_json::json;
+
+fn field(schema: &Value, path: &str) -> FieldKind {
+    find(schema, &"order.updated".parse().unwrap(), &path.split('.').collect::<Vec<_>>())
+}
+
+fn declared(schema: &Value, path: &str) -> Field {
+    match field(schema, path) {
+        FieldKind::Declared(field) => field,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn shipped(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_declared_field_is_known_by_type_values_and_whether_it_is_required() {
+    let schema = shipped(include_str!("../../../schemas/order.updated.json"));
+    let status = declared(&schema, "data.status");
+    assert!(status.required);
+    assert_eq!(status.types, BTreeSet::from([JsonType::String]));
+    assert_eq!(status.values.unwrap()[0], "placed");
+    let total = declared(&schema, "data.total_cents");
+    assert_eq!(
+        total,
+        Field {
+            required: true,
+            types: BTreeSet::from([JsonType::Integer]),
+            values: None,
+            limits: vec![(Limit::Minimum, 0.into())],
+            further: Map::new(),
+        }
+    );
+    assert!(declared(&schema, "data.seller_team_id").required, "through a $ref");
+    assert!(!declared(&schema, "data.currency").required);
+    assert!(declared(&schema, "userId").required);
+}
+
+#[test]
+fn what_is_not_declared_comes_with_the_names_that_are() {
+    let schema = shipped(include_str!("../../../schemas/order.updated.json"));
+    let FieldKind::Undeclared { known, refused } = field(&schema, "data.statuss") else { panic!() };
+    assert!(refused && known.contains(&"status".to_owned()));
+    let FieldKind::Undeclared { known, refused } = field(&schema, "titel") else { panic!() };
+    assert!(refused && known.contains(&"title".to_owned()));
+    assert!(matches!(field(&schema, "data.status.x"), FieldKind::Undeclared { refused: true, .. }));
+    assert!(matches!(field(&schema, "title.x"), FieldKind::Undeclared { refused: true, .. }));
+    let silent = json!({"properties": {"data": {"properties": {"a": {}}}}});
+    assert!(matches!(field(&silent, "data.b"), FieldKind::Undeclared { refused: false, .. }));
+    let none = shipped(include_str!("../../../schemas/ops.broadcast.json"));
+    assert!(matches!(field(&none, "userId"), FieldKind::Undeclared { refused: true, .. }));
+}
+
+#[test]
+fn the_members_of_every_notification_need_no_schema() {
+    let priority = declared(&json!({}), "priority");
+    assert!(priority.required);
+    assert_eq!(priority.values.unwrap().len(), 4);
+    assert_eq!(declared(&json!({}), "type").values.unwrap(), ["order.updated"]);
+    assert!(!declared(&json!({}), "userId").required);
+    let urgent = shipped(include_str!("../../../schemas/security.alert.json"));
+    assert_eq!(declared(&urgent, "priority").values.unwrap(), ["high", "critical"]);
+    assert_eq!(declared(&urgent, "priority").types, BTreeSet::from([JsonType::String]));
+}
+
+#[test]
+fn only_what_is_required_all_along_is_required() {
+    let a = json!({"required": ["b"], "properties": {"b": {"type": "string"}}});
+    let schema = |data: Value| json!({"required": ["data"], "properties": {"data": data}});
+    let mut object = a.clone();
+    object["type"] = "object".into();
+    assert!(declared(&schema(a.clone()), "data.b").required, "data is an object in any case");
+    let nested = |inner: &Value| schema(json!({"required": ["a"], "properties": {"a": inner}}));
+    assert!(declared(&nested(&object), "data.a.b").required);
+    assert!(!declared(&nested(&a), "data.a.b").required, "a may be no object");
+    assert!(!declared(&json!({"properties": {"data": a}}), "data.b").required);
+}
+
+#[test]
+fn what_cannot_be_told_is_open() {
+    let data = |data: Value| json!({"properties": {"data": data}, "$defs": {"loop": {"$ref": "#/$defs/loop"}}});
+    for schema in [
+        json!({}),
+        json!({"properties": {}}),
+        data(json!({})),
+        data(json!(true)),
+        data(json!({"additionalProperties": true, "properties": {}})),
+        data(json!({"additionalProperties": {"type": "string"}, "properties": {}})),
+        data(json!({"patternProperties": {"^x": {}}, "properties": {}, "additionalProperties": false})),
+        data(json!({"allOf": [{"properties": {"a": {}}}], "properties": {}})),
+        data(json!({"$ref": "#/$defs/loop"})),
+        data(json!({"$ref": "#/$defs/none"})),
+        data(json!({"$ref": "#/$defs/loop", "minProperties": 1})),
+        data(json!({"$id": "x", "properties": {"a": {}}})),
+        json!({
+            "$defs": {"x": {"$id": "x", "$defs": {"y": {"const": 1}}, "properties": {"b": {"$ref": "#/$defs/y"}}},
+                      "y": {"const": 2}},
+            "properties": {"data": {"properties": {"a": {"$ref": "#/$defs/x/properties/b"}}}},
+        }),
+        json!({
+            "$defs": {"a%62": {"const": 1}, "ab": {"const": 2}},
+            "properties": {"data": {"properties": {"a": {"$ref": "#/$defs/a%62"}}}},
+        }),
+    ] {
+        assert_eq!(field(&schema, "data.a"), FieldKind::Open, "{schema}");
+    }
+}
