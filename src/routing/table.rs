@@ -69,6 +69,7 @@ impl Rule {
 #[derive(Debug, Default)]
 pub struct RoutingTable {
     by_type: HashMap<TypeName, Box<[Rule]>>,
+    idle: Box<[Rule]>,
 }
 
 impl RoutingTable {
@@ -79,25 +80,40 @@ impl RoutingTable {
         // by name, the order of files and of rules in them never matters.
         rules.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
         let mut by_type: HashMap<TypeName, Vec<Rule>> = types.map(|name| (name, Vec::new())).collect();
-        for rule in &rules {
+        let mut idle = Vec::new();
+        for rule in rules {
+            let mut is_idle = true;
+            let mut add = |name: &str, table: &mut Vec<Rule>| {
+                let specialised = rule.for_type(name);
+                is_idle &= specialised.is_none();
+                table.extend(specialised);
+            };
             match rule.matcher.types() {
                 Some(named) => {
                     for type_name in named {
                         if let Some(table) = by_type.get_mut(type_name) {
-                            table.extend(rule.for_type(type_name));
+                            add(type_name, table);
                         }
                     }
                 }
-                None => by_type.iter_mut().for_each(|(name, table)| table.extend(rule.for_type(name.as_str()))),
+                None => by_type.iter_mut().for_each(|(name, table)| add(name.as_str(), table)),
             }
+            idle.extend(is_idle.then_some(rule));
         }
-        Self { by_type: by_type.into_iter().map(|(name, table)| (name, table.into())).collect() }
+        let by_type = by_type.into_iter().map(|(name, table)| (name, table.into())).collect();
+        Self { by_type, idle: idle.into() }
     }
 
     /// The rules to try for a type, in order; none for an undeclared one.
     #[must_use]
     pub fn rules(&self, type_name: &TypeName) -> &[Rule] {
         self.by_type.get(type_name).map_or(&[], |rules| rules)
+    }
+
+    /// The rules that are for no declared type, whatever else they test.
+    #[must_use]
+    pub fn idle(&self) -> &[Rule] {
+        &self.idle
     }
 
     /// The rules of every type.

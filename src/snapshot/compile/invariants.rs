@@ -17,9 +17,6 @@ impl Cx {
             self.check_fields(&written.for_all, type_name, declared);
         }
         self.check_comparisons(&written.for_all, &types, declared);
-        if types.is_empty() && faults.is_empty() {
-            self.warn(Code::Vacuous, written.span, "the invariant is for no notification of any declared type");
-        }
         let claim = match &written.claim {
             InvariantClaim::MustReach(target) => Claim::Reaches(self.invariant_target(target, declared)?),
             InvariantClaim::MustNeverReach(target) => Claim::NeverReaches(self.invariant_target(target, declared)?),

@@ -29,6 +29,11 @@ impl Cx {
                     let finding = Diagnostic::error(Code::Refuted, invariant.span, message);
                     self.diagnostics.push(finding.note(format!("this one: {witness}")).note(matched));
                 }
+                Proof::Vacuous(why) => {
+                    let message = "the invariant is for no notification of any declared type";
+                    let finding = Diagnostic::warning(Code::Vacuous, invariant.span, message);
+                    self.diagnostics.push(why.into_iter().fold(finding, Diagnostic::note));
+                }
                 Proof::Undecided(why) => {
                     let finding = Diagnostic::warning(
                         Code::Undecided,
@@ -41,7 +46,7 @@ impl Cx {
         }
     }
 
-    /// Tells what may not be meant: each with a notification that shows it.
+    /// Tells what may not be meant: each with a notification that shows it, or the reason why there is none.
     pub(super) fn advise(&mut self, snapshot: &Snapshot) {
         let rules = snapshot.config.rules.iter();
         let places: HashMap<Name, Span> =
@@ -49,10 +54,10 @@ impl Cx {
         let place = |rule: &Name| places.get(rule).copied().unwrap_or_default();
         for finding in proofs::examine(snapshot) {
             self.diagnostics.push(match finding {
-                Finding::NeverMatches { rule } => {
+                Finding::NeverMatches { rule, why } => {
                     let message = format!("rule `{rule}` can never match");
-                    Diagnostic::warning(Code::NeverMatches, place(&rule), message)
-                        .note("what it tests excludes itself, or the schema of every type that it is for")
+                    let finding = Diagnostic::warning(Code::NeverMatches, place(&rule), message);
+                    why.into_iter().fold(finding, Diagnostic::note)
                 }
                 Finding::Covered { rule, by, witness } => {
                     let message = format!("rule `{rule}` is never reached: earlier rules match all that it is for");

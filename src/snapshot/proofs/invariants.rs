@@ -1,5 +1,6 @@
 //! Invariants: what must hold for every notification that a schema admits, proven or refuted by an example.
 
+use super::contradiction;
 use super::rules::surely_stops;
 use super::space::{Formula, Found, Space};
 use super::witness::{self, Witness};
@@ -47,6 +48,8 @@ pub(in crate::snapshot) enum Proof {
     Proven,
     /// It does not, as this shows.
     Refuted(Witness, Box<Decision>),
+    /// It holds because no notification is one that it is about, for these reasons.
+    Vacuous(Vec<String>),
     /// Neither could be shown, for this reason.
     Undecided(String),
 }
@@ -57,18 +60,36 @@ pub(in crate::snapshot) fn prove(snapshot: &Snapshot, invariant: &Invariant) -> 
     let mut tables: Vec<_> = snapshot.routing.iter().collect();
     tables.sort_by_key(|(name, _)| *name);
     let mut doubt = None;
-    for (type_name, rules) in tables {
+    let (mut never, mut is_vacuous) = (Vec::new(), true);
+    for (type_name, rules) in &tables {
         let for_all = invariant.for_all.for_type(type_name.as_str());
         if matches!(for_all, Matcher::Always(false)) {
             continue;
         }
-        match Question::new(snapshot, type_name, rules, &for_all, &invariant.claim).answer() {
-            Proof::Proven => {}
+        let question = Question::new(snapshot, type_name, rules, &for_all, &invariant.claim);
+        if question.space.is_impossible(&Formula::Shared(rules.len())) {
+            never.push((*type_name, for_all));
+            continue;
+        }
+        is_vacuous = false;
+        match question.answer() {
+            Proof::Proven | Proof::Vacuous(_) => {}
             refuted @ Proof::Refuted(..) => return refuted,
             Proof::Undecided(why) => doubt = doubt.or(Some(why)),
         }
     }
-    doubt.map_or(Proof::Proven, Proof::Undecided)
+    match doubt {
+        Some(why) => Proof::Undecided(why),
+        None if !is_vacuous => Proof::Proven,
+        None if never.is_empty() => {
+            let types = tables.iter().map(|(type_name, _)| *type_name);
+            Proof::Vacuous(vec![contradiction::of_types(types, &invariant.for_all)])
+        }
+        None => {
+            let asked = never.iter().map(|(type_name, for_all)| (*type_name, for_all));
+            Proof::Vacuous(contradiction::in_types(&snapshot.schemas, asked))
+        }
+    }
 }
 
 /// An invariant for one type.

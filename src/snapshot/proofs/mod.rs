@@ -7,6 +7,7 @@
 //! is said that nothing is decided.
 
 mod cells;
+mod contradiction;
 mod example;
 mod invariants;
 mod numbers;

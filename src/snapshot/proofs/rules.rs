@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::contradiction;
 use super::space::{Formula, Found, Space};
 use super::witness::{self, Witness};
 use crate::config::{Operator, Then};
@@ -20,6 +21,8 @@ pub(in crate::snapshot) enum Finding {
     NeverMatches {
         /// Which rule.
         rule: Name,
+        /// Why, a reason each.
+        why: Vec<String>,
     },
     /// Whatever a rule matches, in every type, rules before it match and end the search.
     Covered {
@@ -65,42 +68,51 @@ enum Fate {
     Undecided,
 }
 
-/// Looks at the rules of every type. Every finding has been shown by the router.
+/// Looks at all rules. A finding of what happens has been shown by the router; one of what never does has a reason.
 #[must_use]
 pub(in crate::snapshot) fn examine(snapshot: &Snapshot) -> Vec<Finding> {
     let mut tables: Vec<_> = snapshot.routing.iter().collect();
     tables.sort_by_key(|(name, _)| *name);
-    let mut findings = Vec::new();
-    let mut fates: BTreeMap<Name, Vec<(TypeName, Fate)>> = BTreeMap::new();
+    let idle = snapshot.routing.idle().iter().map(|rule| Finding::NeverMatches {
+        rule: rule.name.clone(),
+        why: vec![contradiction::of_types(tables.iter().map(|(name, _)| *name), &rule.matcher)],
+    });
+    let mut findings: Vec<Finding> = idle.collect();
+    let mut fates: BTreeMap<&Name, Fates<'_>> = BTreeMap::new();
     for (type_name, rules) in tables {
         let table = Table::new(snapshot, type_name, rules);
         for (index, rule) in rules.iter().enumerate() {
-            fates.entry(rule.name.clone()).or_default().push((type_name.clone(), table.fate(index)));
+            fates.entry(&rule.name).or_default().push((type_name, rule, table.fate(index)));
             findings.extend(table.unfillable(index));
         }
         findings.extend(table.unrouted());
     }
-    findings.extend(fates.into_iter().filter_map(|(rule, fates)| sum_up(rule, fates)));
+    findings.extend(fates.into_iter().filter_map(|(rule, fates)| sum_up(&snapshot.schemas, rule, fates)));
     findings
 }
 
+/// A rule as each of its types has it, and how it fares there.
+type Fates<'a> = Vec<(&'a TypeName, &'a Rule, Fate)>;
+
 /// What the fates of a rule in its types come to.
-fn sum_up(rule: Name, fates: Vec<(TypeName, Fate)>) -> Option<Finding> {
+fn sum_up(schemas: &SchemaRegistry, rule: &Name, fates: Fates<'_>) -> Option<Finding> {
     let mut by = BTreeMap::new();
     let mut shown = None;
-    for (type_name, fate) in fates {
+    let mut never = Vec::new();
+    for (type_name, matching, fate) in fates {
         match fate {
-            Fate::Never => {}
+            Fate::Never => never.push((type_name, &matching.matcher)),
             Fate::Covered(rules, witness) => {
-                by.insert(type_name, rules);
+                by.insert(type_name.clone(), rules);
                 shown = shown.or(Some(witness));
             }
             Fate::Reachable | Fate::Undecided => return None,
         }
     }
+    let rule = rule.clone();
     Some(match shown {
         Some(witness) => Finding::Covered { rule, by, witness },
-        None => Finding::NeverMatches { rule },
+        None => Finding::NeverMatches { rule, why: contradiction::in_types(schemas, never) },
     })
 }
 

@@ -102,6 +102,60 @@ fn a_rule_that_excludes_itself_or_its_schema_never_matches() {
 }
 
 #[test]
+fn a_rule_for_no_declared_type_never_matches() {
+    for (when, why) in [
+        ("type = { starts_with = \"x\" }", "no declared type has `type starts_with \"x\"`"),
+        (
+            "\"data.total\" = 1, all = [{ type = { glob = \"t*\" } }, { type = { glob = \"*x\" } }]",
+            "no declared type has `type glob \"*x\"`",
+        ),
+        (
+            "type = \"t\", not = { type = { glob = \"t*\" } }",
+            "no declared type has `type = \"t\"` and `not (type glob \"t*\")` at once",
+        ),
+    ] {
+        let other = "[types.u]\nschema = \"t.json\"\npublish = \"all\"\n";
+        let rule = rule("r", 1, &format!("when = {{ {when} }}\n{AUDIT}"));
+        let findings = examine(&snapshot(&format!("{other}{rule}")));
+        let [Finding::NeverMatches { rule, why: told }] = &findings[..] else { panic!("{when}: {findings:?}") };
+        assert_eq!((rule.as_str(), &told[..]), ("r", &[why.to_owned()][..]));
+    }
+}
+
+#[test]
+fn what_can_never_be_comes_with_the_reason() {
+    for (when, why) in [
+        (
+            "\"data.total\" = { gt = 1, lt = 9, gte = 2 }, \"data.flag\" = true, not = { \"data.total\" = { lte = 9 } }",
+            "`data.total lt 9` and `not (data.total lte 9)` exclude each other",
+        ),
+        (
+            "\"data.total\" = { gt = 50, lt = 51 }",
+            "`data.total gt 50` and `data.total lt 51` exclude each other: in the schema of `t` `data.total` is an \
+             integer of at least 0 and of at most 100, and required",
+        ),
+        (
+            "\"data.kind\" = { exists = false }",
+            "`data.kind exists false` is never true: in the schema of `t` `data.kind` is one of \"a\", \"b\", \"c\", and \
+             required",
+        ),
+        ("during = \"night\", not_during = \"night\"", "`during night` and `not during night` exclude each other"),
+        (
+            "any = [{ \"data.total\" = { gt = 100 } }, { \"data.flag\" = true, not = { \"data.flag\" = true } }]",
+            "`data.total gt 100` is never true: in the schema of `t` `data.total` is an integer of at least 0 and of \
+             at most 100, and required; `data.flag = true` and `not (data.flag = true)` exclude each other",
+        ),
+    ] {
+        let findings = examine(&snapshot(&rule("r", 1, &format!("when = {{ {when} }}\n{AUDIT}"))));
+        let told = findings.iter().find_map(|finding| match finding {
+            Finding::NeverMatches { why, .. } => Some(why.join("\n")),
+            _ => None,
+        });
+        assert_eq!(told.as_deref(), Some(why), "{when}");
+    }
+}
+
+#[test]
 fn a_rule_may_be_for_types_by_a_part_of_their_name() {
     for test in ["starts_with = \"t\"", "ends_with = \"t\"", "contains = \"t\"", "glob = \"t*\"", "regex = \"^t\""] {
         let snapshot = snapshot(&rule("r", 1, &format!("when = {{ type = {{ {test} }} }}\n{AUDIT}")));
@@ -162,6 +216,21 @@ fn invariants_are_proven_or_refuted() {
     ] {
         let (snapshot, report) = verdict(broken);
         assert!(snapshot.is_none() && report.contains("does not hold") && report.contains(shown), "{broken}\n{report}");
+    }
+}
+
+#[test]
+fn an_invariant_about_nothing_is_told_with_the_reason() {
+    let all = rule("all", 1, "when = { type = \"t\" }\nto = [\"audit\"]");
+    for (for_all, why) in [
+        ("\"data.total\" = { gt = 100 }", "`data.total gt 100` is never true: in the schema of `t`"),
+        ("\"data.flag\" = true, not = { \"data.flag\" = true }", "exclude each other"),
+        ("type = { starts_with = \"x\" }", "no declared type has `type starts_with \"x\"`"),
+    ] {
+        let invariant = format!("[[invariants]]\nfor_all = {{ {for_all} }}\nmust_never_reach = \"audit\"\n");
+        let (snapshot, report) = checked(&format!("{all}{invariant}"));
+        let is_told = report.contains("warning[F703]") && report.contains(why);
+        assert!(snapshot.is_some() && is_told, "{for_all}\n{report}");
     }
 }
 

@@ -1,0 +1,141 @@
+//! Why nothing can fulfil a condition: the fewest of its tests that exclude each other, or what the schema says instead.
+
+use std::collections::BTreeMap;
+
+use super::space::{Formula, Space};
+use crate::notification::TypeName;
+use crate::routing::Matcher;
+use crate::schemas::{FieldKind, SchemaRegistry};
+
+/// Most reasons that are told, and most types or alternatives that are named in one.
+const MOST: usize = 3;
+/// A condition of more parts is not looked into.
+const MAX_PARTS: usize = 64;
+/// How deep alternatives are looked into.
+const MAX_DEPTH: usize = 4;
+
+/// Why no notification of these types fulfils what is asked of each; each reason once.
+pub(super) fn in_types<'a>(
+    schemas: &SchemaRegistry,
+    asked: impl IntoIterator<Item = (&'a TypeName, &'a Matcher)>,
+) -> Vec<String> {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for (type_name, matcher) in asked {
+        *reasons.entry(Search { schemas, type_name }.reason(matcher, MAX_DEPTH)).or_default() += 1;
+    }
+    let left: usize = reasons.values().skip(MOST).sum();
+    let mut told: Vec<_> = reasons.into_keys().take(MOST).collect();
+    if left > 0 {
+        told.push(format!("and so it is for {left} more {}", if left == 1 { "type" } else { "types" }));
+    }
+    told
+}
+
+/// Why a condition is for none of these types.
+pub(super) fn of_types<'a>(types: impl Iterator<Item = &'a TypeName> + Clone, matcher: &Matcher) -> String {
+    let is_for_none = |parts: &[&Matcher]| {
+        let never = |type_name: &TypeName| {
+            parts.iter().any(|part| matches!(part.for_type(type_name.as_str()), Matcher::Always(false)))
+                || matches!(
+                    Matcher::all(parts.iter().map(|part| part.for_type(type_name.as_str()))),
+                    Matcher::Always(false)
+                )
+        };
+        types.clone().all(never)
+    };
+    match &fewest(matcher, is_for_none)[..] {
+        [only] => format!("no declared type has `{only}`"),
+        parts => format!("no declared type has {} at once", joined(parts)),
+    }
+}
+
+/// A search for the reason in one type.
+struct Search<'a> {
+    schemas: &'a SchemaRegistry,
+    type_name: &'a TypeName,
+}
+
+impl Search<'_> {
+    fn reason(&self, matcher: &Matcher, depth: usize) -> String {
+        let parts = fewest(matcher, |parts| self.is_impossible(self.schemas, parts));
+        if let ([Matcher::Any(alternatives)], Some(depth)) = (&parts[..], depth.checked_sub(1)) {
+            let mut reasons: Vec<_> = alternatives.iter().map(|part| self.reason(part, depth)).collect();
+            reasons.dedup();
+            let left = reasons.len().saturating_sub(MOST);
+            reasons.truncate(MOST);
+            let more = if left == 0 { String::new() } else { format!("; and {left} more") };
+            return format!("{}{more}", reasons.join("; "));
+        }
+        let by_itself = self.is_impossible(&SchemaRegistry::default(), &parts);
+        let schema = if by_itself { None } else { self.schema(&parts) };
+        match (&parts[..], schema) {
+            ([only], None) => format!("`{only}` is never true"),
+            ([only], Some(schema)) => format!("`{only}` is never true: {schema}"),
+            (parts, None) => format!("{} exclude each other", joined(parts)),
+            (parts, Some(schema)) => format!("{} exclude each other: {schema}", joined(parts)),
+        }
+    }
+
+    fn is_impossible(&self, schemas: &SchemaRegistry, parts: &[&Matcher]) -> bool {
+        let space = Space::new(schemas, self.type_name, parts);
+        space.is_impossible(&Formula::All((0..parts.len()).map(Formula::Shared).collect()))
+    }
+
+    /// What the schema says of the fields that these test.
+    fn schema(&self, parts: &[&Matcher]) -> Option<String> {
+        let mut fields = Vec::new();
+        parts.iter().for_each(|part| part.fields(&mut fields));
+        let mut paths: Vec<_> = fields.iter().map(|field| field.path()).collect();
+        paths.dedup();
+        let told: Vec<_> = paths.iter().take(MOST).filter_map(|path| self.says(path)).collect();
+        (!told.is_empty()).then(|| format!("in the schema of `{}` {}", self.type_name, told.join(", and ")))
+    }
+
+    fn says(&self, path: &[Box<str>]) -> Option<String> {
+        let (kind, path) = (self.schemas.field(self.type_name, path), path.join("."));
+        match kind {
+            FieldKind::Declared(field) => {
+                let required = if field.required { ", and required" } else { "" };
+                Some(format!("`{path}` is {field}{required}"))
+            }
+            FieldKind::Undeclared { refused: true, .. } => Some(format!("there is no `{path}`")),
+            FieldKind::Undeclared { .. } | FieldKind::Open => None,
+        }
+    }
+}
+
+/// The parts of a condition all of which must hold, without those that `is_impossible` can do without.
+fn fewest(matcher: &Matcher, is_impossible: impl Fn(&[&Matcher]) -> bool) -> Vec<&Matcher> {
+    let mut kept = Vec::new();
+    conjuncts(matcher, &mut kept);
+    if kept.len() > MAX_PARTS {
+        return vec![matcher];
+    }
+    let mut place = 0;
+    while place < kept.len() {
+        let mut others = kept.clone();
+        others.remove(place);
+        if !others.is_empty() && is_impossible(&others) {
+            kept = others;
+        } else {
+            place += 1;
+        }
+    }
+    kept
+}
+
+fn conjuncts<'a>(matcher: &'a Matcher, found: &mut Vec<&'a Matcher>) {
+    match matcher {
+        Matcher::All(inner) => inner.iter().for_each(|matcher| conjuncts(matcher, found)),
+        other => found.push(other),
+    }
+}
+
+/// `` `a`, `b` and `c` ``
+fn joined(parts: &[&Matcher]) -> String {
+    let shown: Vec<_> = parts.iter().map(|part| format!("`{part}`")).collect();
+    match shown.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => shown.concat(),
+    }
+}
