@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{At, Code, Colour, Sources, Span, machine, render};
+use crate::notification::closest;
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,12 +111,9 @@ impl Diagnostic {
     /// Adds the closest of `known` to `got` as a suggestion, where one is close.
     #[must_use]
     pub fn did_you_mean<'a>(self, got: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let distance = |name: &str| strsim::damerau_levenshtein(got, name);
-        let limit = (got.chars().count() / 3).max(1);
-        let closest = known.into_iter().map(|name| (distance(name), name)).min();
-        match closest {
-            Some((distance, name)) if distance <= limit => self.help(format!("did you mean `{name}`?")),
-            _ => self,
+        match closest(got, known) {
+            Some(name) => self.help(format!("did you mean `{name}`?")),
+            None => self,
         }
     }
 

@@ -1,23 +1,21 @@
-//! Why a notification goes where it goes, for operators: one that is tried out, and what was decided of late.
+//! `POST /v1/admin/explain`: why a notification would go where it goes, for operators.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Context;
 use super::error::Problem;
 use crate::limits::Remaining;
 use crate::notification::{ChannelName, Draft, Notification};
-use crate::pipeline::{Listeners, PublishError, Receives, Traced};
+use crate::pipeline::{Listeners, PublishError, Receives};
 use crate::snapshot::{self, Snapshot};
 
 /// What explanations are asked about besides the notification.
@@ -27,13 +25,13 @@ pub(super) struct Questions {
     /// When it is accepted, such as `2026-03-29T23:10:00Z`; now when absent.
     at: Option<String>,
     /// A principal such as `app:u42`: whether they would receive it.
-    user: Option<String>,
+    pub(super) user: Option<String>,
     /// The principal who publishes it: how its limit stands.
     producer: Option<String>,
 }
 
 impl Questions {
-    fn at(&self) -> Result<Option<Timestamp>, Problem> {
+    pub(super) fn at(&self) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = &self.at else { return Ok(None) };
         let at = text.parse().map_err(|_| {
             let detail = format!("`at` is not a time such as 2026-03-29T23:10:00Z: {text}");
@@ -50,7 +48,7 @@ pub(super) async fn explain(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let Query(asked) = asked.map_err(|rejection| bad_query(&rejection))?;
+    let Query(asked) = asked.map_err(bad_query)?;
     let body = super::body::read(&context, &headers, body, &["application/json"]).await?;
     let snapshot = context.pipeline.live.load();
     let now = asked.at()?.unwrap_or_else(Timestamp::now);
@@ -60,7 +58,8 @@ pub(super) async fn explain(
     Ok(Json(explained(&context, &snapshot, &notification, now, &asked).await))
 }
 
-async fn explained(
+/// What becomes of `notification` at `now`, and whatever else is asked.
+pub(super) async fn explained(
     context: &Context,
     snapshot: &Snapshot,
     notification: &Arc<Notification>,
@@ -94,7 +93,8 @@ fn listeners(listeners: &Listeners) -> Value {
     json!({"channel": listeners.channel.as_str(), "node": listeners.here, "elsewhere": listeners.elsewhere})
 }
 
-fn receives(user: &str, receives: &Receives) -> Value {
+/// Whether `user` would receive it, and if not, why.
+pub(super) fn receives(user: &str, receives: &Receives) -> Value {
     let names = |channels: &[ChannelName]| channels.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
     let (channels, streams, why) = match receives {
         Receives::Yes(channels, streams) => (names(channels), *streams, None),
@@ -108,66 +108,6 @@ fn receives(user: &str, receives: &Receives) -> Value {
     json!({"user": user, "receives": why.is_none(), "channels": channels, "streams": streams, "why": why})
 }
 
-/// Which of the decisions of late are asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// How many at most; 100 when absent.
-    limit: Option<usize>,
-    /// Such as `dropped`.
-    outcome: Option<String>,
-    /// Of this type.
-    #[serde(rename = "type")]
-    type_name: Option<String>,
-    /// Only those whose notification was kept.
-    kept: Option<bool>,
-}
-
-/// The answer about the decisions of late.
-#[derive(Debug, Serialize)]
-struct Decisions<'a> {
-    decisions: Vec<&'a Traced>,
-}
-
-/// `GET /v1/admin/decisions`: what was decided of late on this node, newest first.
-pub(super) async fn decisions(
-    State(context): State<Arc<Context>>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(wanted) = wanted.map_err(|rejection| bad_query(&rejection))?;
-    let fits = |traced: &Traced| {
-        wanted.type_name.as_ref().is_none_or(|wanted| traced.type_name.as_str() == wanted)
-            && wanted.outcome.as_ref().is_none_or(|wanted| traced.reason().outcome().as_str() == wanted)
-            && wanted.kept.is_none_or(|kept| traced.is_kept() == kept)
-    };
-    let latest = context.pipeline.trace.latest(wanted.limit.unwrap_or(100), fits);
-    Ok(Json(Decisions { decisions: latest.iter().map(|traced| &**traced).collect() }).into_response())
-}
-
-/// `GET /v1/admin/decisions/{id}`: what became of a notification on this node. Where it was kept, also why, by the
-/// configuration in force now.
-pub(super) async fn decision(
-    State(context): State<Arc<Context>>,
-    path: Result<Path<String>, PathRejection>,
-    asked: Result<Query<Questions>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
-    let Path(id) = path.map_err(|rejection| bad(rejection.body_text()))?;
-    let id: Uuid = id.parse().map_err(|_| bad(format!("`{id}` is no id of a notification")))?;
-    let Query(asked) = asked.map_err(|rejection| bad_query(&rejection))?;
-    let Some(traced) = context.pipeline.trace.find(id) else {
-        let detail = format!("no decision about {id} is kept on this node");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
-    };
-    let mut told = json!(*traced);
-    if let Some(notification) = traced.notification() {
-        let snapshot = context.pipeline.live.load();
-        let at = asked.at()?.unwrap_or(traced.at);
-        told["explanation"] = explained(&context, &snapshot, &notification.into(), at, &asked).await;
-    }
-    Ok(Json(told))
-}
-
-fn bad_query(rejection: &QueryRejection) -> Problem {
+pub(super) fn bad_query(rejection: QueryRejection) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
 }

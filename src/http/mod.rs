@@ -3,6 +3,7 @@
 mod admin;
 mod body;
 mod channel;
+mod decisions;
 mod error;
 mod explain;
 mod extract;
@@ -71,8 +72,8 @@ pub fn admin_routes(context: &Arc<Context>) -> Router {
         .route("/v1/admin/config", get(admin::config))
         .route("/v1/admin/reload", post(admin::reload))
         .route("/v1/admin/explain", post(explain::explain))
-        .route("/v1/admin/decisions", get(explain::decisions))
-        .route("/v1/admin/decisions/{id}", get(explain::decision))
+        .route("/v1/admin/decisions", get(decisions::decisions))
+        .route("/v1/admin/decisions/{id}", get(decisions::decision))
         .layer(from_fn_with_state(Arc::clone(context), admin::guard))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -6,12 +6,14 @@ mod json;
 mod name;
 mod priority;
 mod reason;
+mod similar;
 
 pub use draft::{Draft, MAX_TAGS, MEMBERS, Violation};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use name::{ChannelName, InvalidName, MAX_SEGMENTS, Name, Segment, TypeName};
 pub use priority::Priority;
 pub use reason::{Outcome, Reason};
+pub use similar::closest;
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};

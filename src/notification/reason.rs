@@ -14,6 +14,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Routed, Self::Dropped, Self::Rejected, Self::Duplicate];
+
     /// The name used in metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

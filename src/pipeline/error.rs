@@ -6,7 +6,7 @@ use crate::auth::{Action, AuthError, Denied, Principal, Proof};
 use crate::broker::{PublishFailed, Unavailable};
 use crate::hub::TooManyStreams;
 use crate::limits::Limited;
-use crate::notification::{InvalidName, Name, Reason, TypeName, Violation};
+use crate::notification::{InvalidName, Name, Reason, TypeName, Violation, closest};
 use crate::snapshot::{NotSubscribable, Refusal, Snapshot, TypeSpec};
 use crate::stream::MAX_CHANNELS;
 
@@ -25,7 +25,7 @@ pub enum PublishError {
         /// The type.
         name: TypeName,
         /// One that is close, of those that the producer may publish.
-        similar: Option<Name>,
+        similar: Option<String>,
     },
     /// Its producer may not publish it.
     #[error(transparent)]
@@ -97,9 +97,7 @@ impl PublishError {
         if known.is_empty() && producer.proof == Proof::Anonymous {
             return Self::Unauthenticated(AuthError::Missing);
         }
-        let distance = |known: &TypeName| strsim::damerau_levenshtein(known.as_str(), name.as_str());
-        let closest = known.into_iter().min_by_key(|known| distance(known));
-        let similar = closest.filter(|known| distance(known) <= (name.as_str().len() / 3).max(1)).cloned();
+        let similar = closest(name.as_str(), known.into_iter().map(Name::as_str)).map(str::to_owned);
         Self::UnknownType { name: name.clone(), similar }
     }
 }

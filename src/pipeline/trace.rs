@@ -198,6 +198,7 @@ mod tests {
     use crate::notification::Draft;
     use crate::snapshot::Decision;
 
+    #[expect(clippy::fn_params_excessive_bools, reason = "a case of a test")]
     fn trace_body(trace: &Trace, body: &str, may_keep: bool) -> Uuid {
         let notification = Notification::accept(Draft::parse(body.as_bytes()).unwrap(), Timestamp::now());
         let traced = Subject { notification: &notification, producer: &"p".into(), may_keep, body: body.as_bytes() };

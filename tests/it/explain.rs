@@ -69,6 +69,56 @@ async fn what_became_of_a_notification_is_told_afterwards() {
 }
 
 #[tokio::test]
+async fn decisions_are_not_asked_for_by_a_name_that_nothing_has() {
+    let server = TestServer::start(Scenario::shop()).await;
+    server.publish(order("c7", 1)).await.accepted();
+    let refused = [
+        ("outcome=droped", "`outcome` is unknown: `droped`; did you mean `dropped`?"),
+        ("outcome=lost", "`outcome` is unknown: `lost`; there are dropped, duplicate, rejected, routed"),
+        ("type=order.updatd", "`type` is unknown: `order.updatd`; did you mean `order.updated`?"),
+        ("type=x", "`type` is unknown: `x`; there are chat.mention, ops.broadcast, order.updated, security.alert"),
+    ];
+    for (query, why) in refused {
+        let answer = server.admin_get(&format!("/v1/admin/decisions?{query}")).await;
+        assert_eq!(answer.json()["detail"], why);
+        answer.refused(400, "bad_request");
+    }
+    // A type that is declared no more has decisions still.
+    server.publish(mention("u1", &["u2"])).await.accepted();
+    const TYPE: &str = "[types.\"chat.mention\"]\nschema = \"chat.mention.json\"\npublish = \"producers\"\n";
+    const RULE: &str =
+        "name = \"mention\"\npriority = 500\nwhen = { type = \"chat.mention\" }\nfilter = \"muted-threads\"";
+    let text = std::fs::read_to_string(server.scenario.path()).unwrap();
+    let other = RULE.replace("chat.mention", "security.alert");
+    server.scenario.write(&text.replace(TYPE, "").replace(RULE, &other));
+    server.reload().await.ok();
+    let mentions = server.admin_get("/v1/admin/decisions?type=chat.mention").await.ok();
+    assert_eq!(mentions["decisions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_decision_whose_notification_was_not_kept_says_so_and_who_receives_what_it_went_to() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let _customer = server.subscribe("user.c7").await;
+    let receipt = server.publish(order("c7", 1)).await.accepted();
+    let id = receipt["id"].as_str().unwrap();
+    let asked = async |query: &str| server.admin_get(&format!("/v1/admin/decisions/{id}{query}")).await.ok();
+    let told = asked("?user=app:c7").await;
+    assert!(told["notExplained"].as_str().unwrap().contains("`trace = true`"), "{told}");
+    assert_eq!((&told["user"]["receives"], &told["user"]["channels"]), (&json!(true), &json!(["user.c7"])));
+    assert_eq!(asked("?user=app:c8").await["user"]["why"], "they have no stream on this node");
+    assert_eq!(asked("").await["user"], Value::Null);
+    let mut command = fanfare(&["explain", "--config"]);
+    let admin = format!("http://{}", server.admin);
+    command.arg(server.scenario.path()).args(["--admin", &admin, "--id", id, "--user", "app:c7"]);
+    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    for part in ["which takes `trace = true` in its type", "app:c7 would receive it on user.c7, by 1 streams"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn the_command_asks_a_server_for_what_only_a_server_knows() {
     let scenario = Scenario::shop().with("[limits.orders]\nkey = \"{principal}\"\nrate = \"5/m\"").replace(
         "schema = \"order.updated.json\"\n",

@@ -118,6 +118,7 @@ struct User {
 
 /// The answer of `GET /v1/admin/decisions/{id}`. What was refused has no rules and no channels.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Decision {
     id: String,
     #[serde(rename = "type")]
@@ -134,6 +135,9 @@ struct Decision {
     #[serde(default)]
     dropped: Vec<DroppedBy>,
     explanation: Option<Answer>,
+    /// Why there is no explanation.
+    not_explained: Option<String>,
+    user: Option<User>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -156,12 +160,16 @@ impl fmt::Display for Answer {
             let elsewhere = elsewhere.map_or_else(|| "an unknown number".to_owned(), |count| count.to_string());
             writeln!(f, "{channel}: {node} listen on this node, {elsewhere} elsewhere")?;
         }
-        match &self.user {
-            None => Ok(()),
-            Some(User { user, why: Some(why), .. }) => writeln!(f, "{user} would not receive it: {why}"),
-            Some(User { user, channels, streams, why: None }) => {
-                writeln!(f, "{user} would receive it on {}, by {streams} streams", channels.join(", "))
-            }
+        self.user.iter().try_for_each(|user| writeln!(f, "{user}"))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, channels, streams, why } = self;
+        match why {
+            Some(why) => write!(f, "{user} would not receive it: {why}"),
+            None => write!(f, "{user} would receive it on {}, by {streams} streams", channels.join(", ")),
         }
     }
 }
@@ -183,9 +191,10 @@ impl fmt::Display for Decision {
             None => writeln!(f, "result: {}", self.reason)?,
             Some(detail) => writeln!(f, "result: {}: {detail}", self.reason)?,
         }
-        match &self.explanation {
-            None => writeln!(f, "the notification was not kept, which takes `trace = true` in its type"),
-            Some(explanation) => write!(f, "\nby the configuration in force now:\n{explanation}"),
+        if let Some(explanation) = &self.explanation {
+            write!(f, "\nby the configuration in force now:\n{explanation}")?;
         }
+        self.not_explained.iter().try_for_each(|why| writeln!(f, "not explained: {why}"))?;
+        self.user.iter().try_for_each(|user| writeln!(f, "{user}"))
     }
 }
