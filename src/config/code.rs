@@ -106,6 +106,7 @@ codes! {
     Covered = 705, "a rule is never reached";
     Unrouted = 706, "notifications that no rule is for";
     Unfillable = 707, "a rule that refuses notifications without `userId`";
+    NotDecided = 708, "something about rules that was not decided";
 
     TestFailed = 801, "a test of the configuration fails";
     ExpectsNothing = 802, "a test that asks nothing";

@@ -27,7 +27,7 @@ pub(super) fn find(root: &Value, type_name: &TypeName, path: &[impl AsRef<str>])
     let (mut node, mut field) = match step(root, root, member.as_ref()) {
         Ok((node, declared)) => (node, always.narrowed(declared)),
         Err(refused @ FieldKind::Undeclared { refused: true, .. }) => return refused,
-        Err(_) => (ANYTHING, always),
+        Err(_) => (ANYTHING, Field { required: always.required || requires(root, member.as_ref()), ..always }),
     };
     for key in rest {
         if !field.types.contains(&JsonType::Object) {

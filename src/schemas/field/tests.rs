@@ -63,6 +63,7 @@ fn the_members_of_every_notification_need_no_schema() {
     assert_eq!(priority.values.unwrap().len(), 4);
     assert_eq!(declared(&json!({}), "type").values.unwrap(), ["order.updated"]);
     assert!(!declared(&json!({}), "userId").required);
+    assert!(declared(&json!({"required": ["userId"]}), "userId").required);
     let urgent = shipped(include_str!("../../../schemas/security.alert.json"));
     assert_eq!(declared(&urgent, "priority").values.unwrap(), ["high", "critical"]);
     assert_eq!(declared(&urgent, "priority").types, BTreeSet::from([JsonType::String]));

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::Cx;
 use crate::config::{Code, Diagnostic, Span};
-use crate::notification::Name;
+use crate::notification::{Name, TypeName};
 use crate::snapshot::Snapshot;
-use crate::snapshot::proofs::{self, Claim, Finding, Proof};
+use crate::snapshot::proofs::{self, Claim, Finding, Proof, Question};
 
 impl Cx {
     /// An invariant that does not hold is an error, so a revision that breaks it is not taken.
@@ -52,6 +52,8 @@ impl Cx {
         let places: HashMap<Name, Span> =
             rules.filter_map(|rule| rule.name.as_ref()).map(|name| (name.value.clone(), name.span)).collect();
         let place = |rule: &Name| places.get(rule).copied().unwrap_or_default();
+        let type_place =
+            |name: &TypeName| snapshot.config.types.get(name).map(|declared| declared.span).unwrap_or_default();
         for finding in proofs::examine(snapshot) {
             self.diagnostics.push(match finding {
                 Finding::NeverMatches { rule, why } => {
@@ -72,15 +74,26 @@ impl Cx {
                         .help("raise its priority, or let what covers it `then = \"continue\"`")
                 }
                 Finding::Unrouted { type_name, witness } => {
-                    let span = snapshot.config.types.get(&type_name).map(|declared| declared.span).unwrap_or_default();
                     let message = format!("no rule is for some notifications of type `{type_name}`");
-                    Diagnostic::note_at(Code::Unrouted, span, message).note(format!("such as {witness}"))
+                    Diagnostic::note_at(Code::Unrouted, type_place(&type_name), message)
+                        .note(format!("such as {witness}"))
                 }
                 Finding::Unfillable { rule, type_name, witness } => {
                     let message = format!("rule `{rule}` refuses a `{type_name}` without `userId`");
                     Diagnostic::note_at(Code::Unfillable, place(&rule), message)
                         .note(format!("such as {witness}"))
                         .help("require `userId` in the schema, so that a producer is told which member is missing")
+                }
+                Finding::Undecided { question, type_name, doubt } => {
+                    let (span, asked) = match question {
+                        Question::Reached(rule) => (place(&rule), format!("rule `{rule}` is ever reached")),
+                        Question::Routed(name) => (type_place(&name), format!("a rule is for every `{name}`")),
+                        Question::Filled(rule) => {
+                            (place(&rule), format!("rule `{rule}` refuses a `{type_name}` without `userId`"))
+                        }
+                    };
+                    Diagnostic::note_at(Code::NotDecided, span, format!("whether {asked} was not decided"))
+                        .note(doubt.about(&type_name))
                 }
             });
         }

@@ -2,7 +2,7 @@
 
 use super::contradiction;
 use super::rules::surely_stops;
-use super::space::{Formula, Found, Space};
+use super::space::{Doubt, Formula, Found, Space};
 use super::witness::{self, Witness};
 use crate::config::{Span, Then, Unmatched};
 use crate::notification::{Name, TypeName};
@@ -123,7 +123,7 @@ impl<'a> Question<'a> {
         match found {
             Found::Nothing => Proof::Proven,
             Found::Example((witness, decision)) => Proof::Refuted(witness, decision),
-            Found::Undecided => Proof::Undecided(self.doubt()),
+            Found::Undecided(doubt) => Proof::Undecided(self.why(doubt)),
         }
     }
 
@@ -134,8 +134,13 @@ impl<'a> Question<'a> {
                 let reaching = (0..self.rules.len()).filter(|index| self.surely_reaches(*index, target));
                 let mut ways: Vec<_> =
                     reaching.map(|index| not(self.applies(index, |rule| rule.then == Then::Stop))).collect();
-                if self.snapshot.unmatched == Unmatched::Reject {
-                    // What no rule matches is not accepted.
+                let reaches_unmatched = match self.snapshot.unmatched {
+                    // It is not accepted.
+                    Unmatched::Reject => true,
+                    Unmatched::Drop => false,
+                    Unmatched::DeadLetter => self.is_dead_letter(target, |letter, template| letter == template),
+                };
+                if reaches_unmatched {
                     ways.push(Formula::Any((0..self.rules.len()).map(Formula::Shared).collect()));
                 }
                 Formula::All(ways)
@@ -143,7 +148,7 @@ impl<'a> Question<'a> {
             Claim::NeverReaches(target) => {
                 let reaching = (0..self.rules.len()).filter(|index| may_reach(&self.rules[*index], target));
                 let mut ways: Vec<_> = reaching.map(|index| self.applies(index, surely_stops)).collect();
-                if self.snapshot.unmatched == Unmatched::DeadLetter && self.is_dead_letter(target) {
+                if self.snapshot.unmatched == Unmatched::DeadLetter && self.is_dead_letter(target, Template::overlaps) {
                     ways.push(self.none_of(0..self.rules.len(), |rule| rule.filter.is_none()));
                 }
                 Formula::Any(ways)
@@ -171,11 +176,12 @@ impl<'a> Question<'a> {
         )
     }
 
-    fn is_dead_letter(&self, target: &Target) -> bool {
+    /// Whether a target is the channel of what no rule matches; one that names it as `fits` has it.
+    fn is_dead_letter(&self, target: &Target, fits: impl Fn(&Template, &Template) -> bool) -> bool {
         let Ok(channel) = DEAD_LETTER.parse() else { return false };
         match target {
             Target::Declared(name) => self.snapshot.channels.find(&channel).is_some_and(|(spec, _)| spec.name == *name),
-            Target::Named(template) => Template::parse(DEAD_LETTER).is_ok_and(|letter| letter.overlaps(template)),
+            Target::Named(template) => Template::parse(DEAD_LETTER).is_ok_and(|letter| fits(&letter, template)),
         }
     }
 
@@ -205,13 +211,14 @@ impl<'a> Question<'a> {
             }
     }
 
-    fn doubt(&self) -> String {
+    fn why(&self, doubt: Doubt) -> String {
         let type_name = &self.space.type_name;
-        match self.rules.iter().find_map(|rule| Some((&rule.name, rule.filter.as_ref()?))) {
-            Some((rule, filter)) => {
+        let filtering = self.rules.iter().find_map(|rule| Some((&rule.name, rule.filter.as_ref()?)));
+        match (doubt, filtering) {
+            (Doubt::NoExample, Some((rule, filter))) => {
                 format!("for `{type_name}` it depends on what the filter `{filter}` of rule `{rule}` decides")
             }
-            None => format!("for `{type_name}` the rules test too much at once, or text that no example was found for"),
+            _ => doubt.about(type_name),
         }
     }
 }

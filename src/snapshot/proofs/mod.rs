@@ -20,4 +20,4 @@ mod witness;
 
 pub use invariants::Invariant;
 pub(super) use invariants::{Claim, Proof, Target, prove};
-pub(super) use rules::{Finding, Tie, examine, ties};
+pub(super) use rules::{Finding, Question, Tie, examine, ties};

@@ -1,12 +1,12 @@
 //! What is found about rules by themselves: those that never match, those that earlier ones cover, ties, and what is left
 //! for none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::contradiction;
-use super::space::{Formula, Found, Space};
+use super::space::{Doubt, Formula, Found, Space};
 use super::witness::{self, Witness};
 use crate::config::{Operator, Then};
 use crate::notification::{Name, TypeName};
@@ -49,6 +49,26 @@ pub(in crate::snapshot) enum Finding {
         /// One of them.
         witness: Witness,
     },
+    /// What could not be found out.
+    Undecided {
+        /// What was asked.
+        question: Question,
+        /// Of the first type for which it was in vain.
+        type_name: TypeName,
+        /// Why it was.
+        doubt: Doubt,
+    },
+}
+
+/// What is asked of rules.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::snapshot) enum Question {
+    /// Whether a rule is ever reached.
+    Reached(Name),
+    /// Whether every notification of a type has a rule.
+    Routed(TypeName),
+    /// Whether a rule refuses a notification without a user.
+    Filled(Name),
 }
 
 /// Whether two rules may both match.
@@ -65,7 +85,7 @@ enum Fate {
     Reachable,
     Never,
     Covered(Vec<Name>, Witness),
-    Undecided,
+    Undecided(Doubt),
 }
 
 /// Looks at all rules. A finding of what happens has been shown by the router; one of what never does has a reason.
@@ -79,15 +99,23 @@ pub(in crate::snapshot) fn examine(snapshot: &Snapshot) -> Vec<Finding> {
     });
     let mut findings: Vec<Finding> = idle.collect();
     let mut fates: BTreeMap<&Name, Fates<'_>> = BTreeMap::new();
+    let mut doubtful = BTreeSet::new();
+    let mut add = |finding: Option<Finding>| match finding {
+        Some(Finding::Undecided { question, .. }) if !doubtful.insert(question.clone()) => {}
+        finding => findings.extend(finding),
+    };
     for (type_name, rules) in tables {
         let table = Table::new(snapshot, type_name, rules);
         for (index, rule) in rules.iter().enumerate() {
-            fates.entry(&rule.name).or_default().push((type_name, rule, table.fate(index)));
-            findings.extend(table.unfillable(index));
+            let fate = table.fate(index);
+            if matches!(fate, Fate::Reachable) {
+                add(table.unfillable(index));
+            }
+            fates.entry(&rule.name).or_default().push((type_name, rule, fate));
         }
-        findings.extend(table.unrouted());
+        add(table.unrouted());
     }
-    findings.extend(fates.into_iter().filter_map(|(rule, fates)| sum_up(&snapshot.schemas, rule, fates)));
+    fates.into_iter().for_each(|(rule, fates)| add(sum_up(&snapshot.schemas, rule, fates)));
     findings
 }
 
@@ -99,6 +127,7 @@ fn sum_up(schemas: &SchemaRegistry, rule: &Name, fates: Fates<'_>) -> Option<Fin
     let mut by = BTreeMap::new();
     let mut shown = None;
     let mut never = Vec::new();
+    let mut doubts = Vec::new();
     for (type_name, matching, fate) in fates {
         match fate {
             Fate::Never => never.push((type_name, &matching.matcher)),
@@ -106,10 +135,14 @@ fn sum_up(schemas: &SchemaRegistry, rule: &Name, fates: Fates<'_>) -> Option<Fin
                 by.insert(type_name.clone(), rules);
                 shown = shown.or(Some(witness));
             }
-            Fate::Reachable | Fate::Undecided => return None,
+            Fate::Reachable => return None,
+            Fate::Undecided(doubt) => doubts.push((type_name, doubt)),
         }
     }
     let rule = rule.clone();
+    if let Some((type_name, doubt)) = doubts.into_iter().next() {
+        return Some(Finding::Undecided { question: Question::Reached(rule), type_name: type_name.clone(), doubt });
+    }
     Some(match shown {
         Some(witness) => Finding::Covered { rule, by, witness },
         None => Finding::NeverMatches { rule, why: contradiction::in_types(schemas, never) },
@@ -146,7 +179,7 @@ fn tie(space: &Space, schemas: &SchemaRegistry, rules: &[Rule], pair: [usize; 2]
     match found {
         Found::Example(witness) => Some(Tie::Shown(witness)),
         Found::Nothing => None,
-        Found::Undecided => Some(Tie::Undecided),
+        Found::Undecided(_) => Some(Tie::Undecided),
     }
 }
 
@@ -171,12 +204,16 @@ impl<'a> Table<'a> {
     fn fate(&self, index: usize) -> Fate {
         let rule = &self.rules[index];
         let matches = Formula::Shared(index);
-        if self.space.is_impossible(&matches) {
-            return Fate::Never;
+        match self.space.possible(&matches) {
+            Some(true) => {}
+            Some(false) => return Fate::Never,
+            None => return Fate::Undecided(Doubt::TooMuch),
         }
         let before = self.stopping_before(index);
-        if before.is_empty() || !self.space.is_impossible(&passing(&matches, &before)) {
-            return Fate::Reachable;
+        match self.space.possible(&passing(&matches, &before)) {
+            Some(true) => return Fate::Reachable,
+            Some(false) => {}
+            None => return Fate::Undecided(Doubt::TooMuch),
         }
         let found = self.space.search(&matches, |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
@@ -188,7 +225,8 @@ impl<'a> Table<'a> {
                 let names = self.fewest(&matches, before).into_iter().map(|earlier| self.rules[earlier].name.clone());
                 Fate::Covered(names.collect(), witness)
             }
-            Found::Nothing | Found::Undecided => Fate::Undecided,
+            Found::Nothing => Fate::Never,
+            Found::Undecided(doubt) => Fate::Undecided(doubt),
         }
     }
 
@@ -217,7 +255,11 @@ impl<'a> Table<'a> {
         });
         match found {
             Found::Example(witness) => Some(Finding::Unrouted { type_name: self.space.type_name.clone(), witness }),
-            Found::Nothing | Found::Undecided => None,
+            Found::Nothing => None,
+            Found::Undecided(doubt) => {
+                let type_name = self.space.type_name.clone();
+                Some(Finding::Undecided { question: Question::Routed(type_name.clone()), type_name, doubt })
+            }
         }
     }
 
@@ -241,7 +283,11 @@ impl<'a> Table<'a> {
                 let (rule, type_name) = (rule.name.clone(), self.space.type_name.clone());
                 Some(Finding::Unfillable { rule, type_name, witness })
             }
-            Found::Nothing | Found::Undecided => None,
+            Found::Nothing => None,
+            Found::Undecided(doubt) => {
+                let question = Question::Filled(rule.name.clone());
+                Some(Finding::Undecided { question, type_name: self.space.type_name.clone(), doubt })
+            }
         }
     }
 }

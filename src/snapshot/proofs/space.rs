@@ -75,7 +75,26 @@ pub(super) enum Found<T> {
     /// Nothing can be one.
     Nothing,
     /// Neither could be shown.
-    Undecided,
+    Undecided(Doubt),
+}
+
+/// Why a search came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::snapshot) enum Doubt {
+    /// There was more to look at than a search may.
+    TooMuch,
+    /// What may be an example came with no notification that is one.
+    NoExample,
+}
+
+impl Doubt {
+    /// As messages put it.
+    pub(in crate::snapshot) fn about(self, type_name: &TypeName) -> String {
+        match self {
+            Self::TooMuch => format!("the rules of `{type_name}` test too much at once"),
+            Self::NoExample => format!("no notification of `{type_name}` was found that shows it"),
+        }
+    }
 }
 
 /// Steps of one search. Beyond it, nothing is decided.
@@ -173,14 +192,24 @@ impl Space {
         let mut search = Search { space: self, formula, example, steps: 0, failures: 0 };
         match search.within(self.whole()) {
             Some(found) => Found::Example(found),
-            None if search.failures == 0 && search.steps <= MAX_STEPS => Found::Nothing,
-            None => Found::Undecided,
+            None if search.steps > MAX_STEPS => Found::Undecided(Doubt::TooMuch),
+            None if search.failures > 0 => Found::Undecided(Doubt::NoExample),
+            None => Found::Nothing,
         }
     }
 
-    /// Whether nothing makes `formula` true.
+    /// Whether something may make `formula` true; none where there was too much to look at.
+    pub(super) fn possible(&self, formula: &Formula) -> Option<bool> {
+        match self.search(formula, |_| Some(())) {
+            Found::Example(()) => Some(true),
+            Found::Nothing => Some(false),
+            Found::Undecided(_) => None,
+        }
+    }
+
+    /// Whether it is known that nothing makes `formula` true.
     pub(super) fn is_impossible(&self, formula: &Formula) -> bool {
-        matches!(self.search(formula, |_| Some(())), Found::Nothing)
+        self.possible(formula) == Some(false)
     }
 
     /// What a test is all over a region, if it is the same there.
