@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use fanfare::config;
+use fanfare::config::{self, Secrets};
 use fanfare::notification::{Draft, Notification};
 use fanfare::snapshot::{Depth, Snapshot, compile, evaluate};
 use jiff::Timestamp;
@@ -76,7 +76,7 @@ fn written(rules: usize, of_a_type: usize) -> TempDir {
 }
 
 fn compiled(folder: &TempDir, depth: Depth) -> Snapshot {
-    let compiled = compile(config::load(&folder.path().join("fanfare.toml")), depth);
+    let compiled = compile(config::load(&folder.path().join("fanfare.toml"), Secrets::Create), depth);
     compiled.snapshot.unwrap_or_else(|| panic!("{}", compiled.diagnostics))
 }
 

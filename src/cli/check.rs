@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::replay::ReplayArgs;
 use super::{ConfigArgs, TESTS_FAILED, WARNINGS_DENIED, print};
-use crate::config::{self, Colour, Diagnostics, Severity};
+use crate::config::{self, Colour, Diagnostics, Secrets, Severity};
 use crate::snapshot::{Depth, Snapshot, compile};
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ enum Format {
 
 /// Compiles the configuration as the server would, and prints every finding.
 pub(super) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let compiled = compile(config::load_with_tests(&args.config.config), Depth::Advise);
+    let compiled = compile(config::load_with_tests(&args.config.config, Secrets::Read), Depth::Advise);
     report(&compiled.diagnostics, args.format)?;
     let Some(snapshot) = compiled.snapshot else {
         return Ok(if compiled.only_tests_fail { ExitCode::from(TESTS_FAILED) } else { ExitCode::FAILURE });

@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::{ConfigArgs, Misused};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Secrets};
 
 /// The environment's word for `--token`.
 const TOKEN: &str = "FANFARE_TOKEN";
@@ -105,7 +105,7 @@ pub(super) fn admin_url(given: Option<&str>, config: &ConfigArgs) -> anyhow::Res
 
 /// The configuration, as `option` does not say where the server is.
 fn loaded(config: &ConfigArgs, option: &str) -> anyhow::Result<Config> {
-    config::load(&config.config).into_config().map_err(|diagnostics| {
+    config::load(&config.config, Secrets::Overlook).into_config().map_err(|diagnostics| {
         anyhow!("no {option} is given, and {} has errors\n{diagnostics}", config.config.display())
     })
 }

@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::client::{CredentialArgs, accepted};
 use super::config::kept_snapshot;
 use super::{faulty, print, read_input};
+use crate::config::{self, Secrets};
 use crate::notification::{Draft, Notification};
-use crate::reload::load_and_compile;
-use crate::snapshot::{self, Explanation, Snapshot};
+use crate::snapshot::{self, Depth, Explanation, Snapshot, compile};
 
 #[derive(Debug, Args)]
 // A credential is for the server that is asked, and a file takes none.
@@ -109,7 +109,7 @@ impl ReplayArgs {
 fn compiled(against: &str, present: &Snapshot, main: &Path) -> anyhow::Result<(Snapshot, Option<PathBuf>)> {
     let path = Path::new(against);
     if path.is_file() {
-        let compiled = load_and_compile(path);
+        let compiled = compile(config::load(path, Secrets::Overlook), Depth::Serve);
         let diagnostics = compiled.diagnostics;
         let snapshot = compiled.snapshot.or(compiled.failing).ok_or_else(|| faulty(&diagnostics))?;
         return Ok((snapshot, None));

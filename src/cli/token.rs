@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{ConfigArgs, faulty, print};
 use crate::auth::mint;
-use crate::config::{self, Config, Issuer, Verifier};
+use crate::config::{self, Config, Issuer, Secrets, Verifier};
 use crate::notification::parse_duration;
 
 #[derive(Debug, Args)]
@@ -57,8 +57,13 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
 
 /// Prints a token.
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
-    let config = config::load(&args.config.config).into_config().map_err(|diagnostics| faulty(&diagnostics))?;
-    let issuer = issuer(&config, args.issuer.as_deref())?;
+    let loaded = config::load(&args.config.config, Secrets::Overlook);
+    let name = args.issuer.as_deref();
+    let overlooked = loaded.overlooked_of_issuer(name);
+    let config = loaded.into_config().map_err(|diagnostics| faulty(&diagnostics))?;
+    let issuer = issuer(&config, name).map_err(|error| {
+        if overlooked.is_empty() { error } else { anyhow!("the secret to sign with cannot be had\n{overlooked}") }
+    })?;
     let claims: Map<String, Value> = args.claims.iter().cloned().collect();
     let token = mint(issuer, &args.sub, claims, args.ttl, Timestamp::now())?;
     print(&format!("{token}\n"))?;

@@ -4,24 +4,60 @@ use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Code, Diagnostic, Diagnostics, Inputs, Source, Span};
+use super::{Code, Diagnostic, Diagnostics, Inputs, Secrets, Source, Span};
 
 /// A key that a table was asked for, and the table as messages name it.
 pub(super) type Asked = (&'static str, &'static str);
 
 /// Shared by every table of every file, hence the cells: a table and its child report into the same list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Context {
+    /// What is done about secrets.
+    pub(super) secrets: Secrets,
     diagnostics: RefCell<Diagnostics>,
     inputs: RefCell<Inputs>,
     declared: RefCell<BTreeMap<String, Span>>,
     asked: RefCell<BTreeMap<Asked, Option<Span>>>,
+    /// The title of what was declared last, which is what is lowered.
+    current: RefCell<String>,
+    overlooked: RefCell<Vec<(String, Diagnostic)>>,
+}
+
+/// What was gathered.
+pub(super) struct Gathered {
+    pub(super) diagnostics: Diagnostics,
+    pub(super) inputs: Inputs,
+    pub(super) asked: BTreeMap<Asked, Option<Span>>,
+    /// By the titles of the sections that want it.
+    pub(super) overlooked: Vec<(String, Diagnostic)>,
 }
 
 impl Context {
+    /// Nothing gathered yet.
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            diagnostics: RefCell::default(),
+            inputs: RefCell::default(),
+            declared: RefCell::default(),
+            asked: RefCell::default(),
+            current: RefCell::default(),
+            overlooked: RefCell::default(),
+        }
+    }
+
     /// Adds a finding.
     pub(super) fn report(&self, finding: Diagnostic) {
         self.diagnostics.borrow_mut().push(finding);
+    }
+
+    /// Adds a finding about a secret or a key that cannot be had, unless that is to be overlooked.
+    pub(super) fn report_missing(&self, finding: Diagnostic) {
+        if self.secrets == Secrets::Overlook {
+            self.overlooked.borrow_mut().push((self.current.borrow().clone(), finding));
+        } else {
+            self.report(finding);
+        }
     }
 
     /// Adds a source file, and returns the index that its spans carry.
@@ -47,6 +83,7 @@ impl Context {
 
     /// Notes that `what` is declared, as messages name it, and reports the second time.
     pub(super) fn declare(&self, what: String, span: Span) {
+        self.current.borrow_mut().clone_from(&what);
         let message = format!("{what} is declared twice");
         let first = *self.declared.borrow_mut().entry(what).or_insert(span);
         if first != span {
@@ -64,7 +101,12 @@ impl Context {
     }
 
     /// Everything gathered.
-    pub(super) fn into_parts(self) -> (Diagnostics, Inputs, BTreeMap<Asked, Option<Span>>) {
-        (self.diagnostics.into_inner(), self.inputs.into_inner(), self.asked.into_inner())
+    pub(super) fn into_parts(self) -> Gathered {
+        Gathered {
+            diagnostics: self.diagnostics.into_inner(),
+            inputs: self.inputs.into_inner(),
+            asked: self.asked.into_inner(),
+            overlooked: self.overlooked.into_inner(),
+        }
     }
 }

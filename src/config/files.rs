@@ -11,7 +11,7 @@ use super::table::Item;
 /// Most bytes in a secret, a public key or a key set.
 const MAX_NAMED_FILE: u64 = 1024 * 1024;
 /// Bytes of randomness in a secret that is created.
-const CREATED_BYTES: usize = 32;
+pub(super) const CREATED_BYTES: usize = 32;
 
 /// Reads a regular file of at most `max` bytes. A pipe or a device is refused, as reading one may never end.
 pub(super) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
@@ -48,7 +48,7 @@ pub(super) fn named_file(item: Item<'_>) -> Option<String> {
             "which is empty".to_owned()
         }
     };
-    item.fault(Code::BadFile, format!("names `{}`, {fault}", shown(&path)));
+    item.missing(Code::BadFile, format!("names `{}`, {fault}", shown(&path)));
     None
 }
 

@@ -10,12 +10,12 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::context::{Asked, Context};
+use super::context::{Asked, Context, Gathered};
 use super::inputs::update;
 use super::lower::Parts;
 use super::source::shown;
-use super::table::{Item, Table, span};
-use super::{Code, Config, Diagnostic, Diagnostics, Hash, Inputs, Span, files};
+use super::table::{Item, Table, span, titled};
+use super::{Code, Config, Diagnostic, Diagnostics, Hash, Inputs, Secrets, Span, files};
 
 /// What the name of a test file has more than that of the file it is for.
 const OF_TESTS: &str = "_test";
@@ -34,6 +34,8 @@ pub struct Loaded {
     pub inputs: Inputs,
     /// The content of all configuration files: the same on every node, wherever the files are kept.
     pub hash: Hash,
+    /// What [`Secrets::Overlook`] passed over, by the titles of the sections that want it.
+    overlooked: Vec<(String, Diagnostic)>,
 }
 
 impl Loaded {
@@ -44,33 +46,47 @@ impl Loaded {
     pub fn into_config(self) -> Result<Config, Diagnostics> {
         if self.diagnostics.has_errors() { Err(self.diagnostics) } else { Ok(self.draft) }
     }
+
+    /// Why the secret or key of an issuer, or of any where none is named, was passed over, if it was.
+    #[must_use]
+    pub fn overlooked_of_issuer(&self, name: Option<&str>) -> Diagnostics {
+        let issuers = "[auth.issuers.*]";
+        let is_meant = |title: &str| match name {
+            Some(name) => title == titled(issuers, name),
+            None => title.starts_with(issuers.trim_end_matches("*]")),
+        };
+        let mut found = Diagnostics::default();
+        found.sources.clone_from(&self.diagnostics.sources);
+        let meant = self.overlooked.iter().filter(|(title, _)| is_meant(title));
+        meant.for_each(|(_, finding)| found.push(finding.clone()));
+        found
+    }
 }
 
 /// Loads the configuration whose main file is at `path`. Never stops at the first fault.
 #[must_use]
-pub fn load(path: &Path) -> Loaded {
-    load_recording(path).0
+pub fn load(path: &Path, secrets: Secrets) -> Loaded {
+    load_recording(path, secrets).0
 }
 
 /// [`load`], and also the tests of the test file beside each file: `fanfare_test.toml` beside `fanfare.toml`. They are
 /// no part of the configuration, so its hash is the same with and without them.
 #[must_use]
-pub fn load_with_tests(path: &Path) -> Loaded {
-    let mut loader = Loader::default();
+pub fn load_with_tests(path: &Path, secrets: Secrets) -> Loaded {
+    let mut loader = Loader::new(secrets);
     let files = loader.read_all(path);
     loader.read_test_files(&files);
     loader.finish(path).0
 }
 
 /// [`load`], and also which keys were asked for and where each was found, if it was.
-pub(super) fn load_recording(path: &Path) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
-    let mut loader = Loader::default();
+pub(super) fn load_recording(path: &Path, secrets: Secrets) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
+    let mut loader = Loader::new(secrets);
     loader.read_all(path);
     loader.finish(path)
 }
 
 /// The files read so far.
-#[derive(Default)]
 struct Loader {
     cx: Context,
     parts: Parts,
@@ -78,10 +94,14 @@ struct Loader {
 }
 
 impl Loader {
+    fn new(secrets: Secrets) -> Self {
+        Self { cx: Context::new(secrets), parts: Parts::default(), hasher: Sha256::new() }
+    }
+
     fn finish(self, main: &Path) -> (Loaded, BTreeMap<Asked, Option<Span>>) {
         let draft = self.parts.finish(&self.cx, main);
-        let (diagnostics, inputs, asked) = self.cx.into_parts();
-        (Loaded { draft, diagnostics, inputs, hash: self.hasher.finalize().into() }, asked)
+        let Gathered { diagnostics, inputs, asked, overlooked } = self.cx.into_parts();
+        (Loaded { draft, diagnostics, inputs, hash: self.hasher.finalize().into(), overlooked }, asked)
     }
 
     /// Reads the configuration, and returns its files.

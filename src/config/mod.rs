@@ -40,7 +40,7 @@ pub use load::{Loaded, load, load_with_tests};
 pub use named::Named;
 pub use render::Colour;
 pub use schema::json_schema;
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 pub use sections::{
     Action, Algorithm, ApiKey, Broker, Channel, ClaimTest, Condition, DailyRange, Durability, EventName, Expectation,
     Fault, Grant, Invariant, InvariantClaim, Issuer, Limit, OnError, Operator, Paths, Plugin, Policy, Rate, Retention,

@@ -35,6 +35,11 @@ impl<T> Named<T> {
         self.has_gap || self.faulty.contains(name) || self.declared.contains_key(name)
     }
 
+    /// Every name that is declared, also where nothing else is known of it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.declared.keys().map(Name::as_str).chain(self.faulty.iter().map(String::as_str))
+    }
+
     /// Whether everything that is declared could be read.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -4,10 +4,21 @@ use std::fmt;
 
 use subtle::ConstantTimeEq as _;
 
-use super::files::{create_secret, named_file, named_path};
+use super::files::{CREATED_BYTES, create_secret, named_file, named_path};
 use super::source::shown;
 use super::table::Item;
 use super::{At, Code, Diagnostic};
+
+/// What is done about secrets, and about keys in files of their own, while a configuration is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are read, and one with `create = true` whose file is missing is made: what a server does.
+    Create,
+    /// They are read, and one that a server would make counts as made: to look whether it would serve.
+    Read,
+    /// What cannot be read is passed over, with what it is for: for who can do without, or says which one is needed.
+    Overlook,
+}
 
 /// A secret text. Its `Debug` shows nothing, it has no `Display`, and only [`Secret::expose`] gives it out.
 #[derive(Clone)]
@@ -74,19 +85,29 @@ fn from_environment(item: Item<'_>) -> Option<String> {
         Err(std::env::VarError::NotPresent) => "is not set",
         Err(std::env::VarError::NotUnicode(_)) => "is not UTF-8",
     };
-    item.fault(Code::NoSecret, format!("names `{name}`, which {fault}"));
+    item.missing(Code::NoSecret, format!("names `{name}`, which {fault}"));
     None
 }
 
 fn created_file(item: Item<'_>) -> Option<String> {
     let path = named_path(item)?;
-    if !path.exists()
-        && let Err(error) = create_secret(&path)
-    {
-        item.fault(Code::NoSecret, format!("names `{}`, which cannot be created: {error}", shown(&path)));
-        return None;
+    if path.exists() {
+        return named_file(item);
     }
-    named_file(item)
+    let fault = match item.cx.secrets {
+        Secrets::Create => match create_secret(&path) {
+            Ok(()) => return named_file(item),
+            Err(error) => format!("which cannot be created: {error}"),
+        },
+        Secrets::Read => {
+            item.cx.add_input(path);
+            // As long as one that is made, and for nobody to use.
+            return Some("0".repeat(2 * CREATED_BYTES));
+        }
+        Secrets::Overlook => "which is missing until a server is started".to_owned(),
+    };
+    item.missing(Code::NoSecret, format!("names `{}`, {fault}", shown(&path)));
+    None
 }
 
 #[cfg(test)]

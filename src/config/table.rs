@@ -191,6 +191,11 @@ impl<'a> Item<'a> {
         self.cx.report(Diagnostic::error(code, self.span, format!("{} {fault}", self.name())));
     }
 
+    /// Reports that what the value names, a secret or a key, cannot be had, unless that is to be overlooked.
+    pub(super) fn missing(&self, code: Code, fault: impl Display) {
+        self.cx.report_missing(Diagnostic::error(code, self.span, format!("{} {fault}", self.name())));
+    }
+
     /// Reports that the value is not of the type that its key takes.
     pub(super) fn mismatch(&self, expected: &str) {
         self.fault(Code::WrongType, format!("must be {expected}, found {}", self.found()));

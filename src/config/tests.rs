@@ -9,27 +9,31 @@ use serde_json::{Value, json};
 use super::fixtures::{expect_reports, toml_files};
 use super::load::load_recording;
 use super::{
-    At, BrokerUrl, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Secret, Span, Then, load,
+    At, BrokerUrl, Colour, Condition, Config, DailyRange, Operator, Rate, Retention, Secret, Secrets, Span, Then, load,
     load_with_tests,
 };
 
 #[test]
 fn good_files_load_without_findings() {
     for path in toml_files("tests/config/good") {
-        let loaded = load(&path);
+        let loaded = load(&path, Secrets::Create);
         assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
     }
 }
 
 #[test]
 fn bad_files_are_refused_with_the_expected_report() {
-    expect_reports("tests/config/bad", |path| load(path).diagnostics.to_string());
+    expect_reports("tests/config/bad", |path| load(path, Secrets::Create).diagnostics.to_string());
 }
 
 #[test]
 fn no_report_shows_a_literal_secret() {
     for path in toml_files("tests/config/bad") {
-        assert!(!load(&path).diagnostics.render(Colour::Ansi).contains("hunter2"), "{}", path.display());
+        assert!(
+            !load(&path, Secrets::Create).diagnostics.render(Colour::Ansi).contains("hunter2"),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -47,7 +51,7 @@ pub(super) fn reference_in(folder: &Path, text: &str) -> PathBuf {
 }
 
 fn loaded(path: &Path) -> Config {
-    let loaded = load(path);
+    let loaded = load(path, Secrets::Create);
     assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
     loaded.draft
 }
@@ -56,7 +60,7 @@ fn loaded(path: &Path) -> Config {
 fn the_reference_has_every_key_that_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let text = fs::read_to_string("config/reference.toml").unwrap();
-    let (loaded, asked) = load_recording(&reference_in(folder.path(), &text));
+    let (loaded, asked) = load_recording(&reference_in(folder.path(), &text), Secrets::Create);
     assert!(loaded.diagnostics.is_empty(), "{}", loaded.diagnostics);
     // The comments tell of this one: a test cannot set a variable of its own process without harm to others.
     let in_comments = [("a secret's table", "env")];
@@ -131,7 +135,7 @@ fn secrets_come_from_the_environment_and_from_files() {
     let path = folder.path().join("fanfare.toml");
     // Every process has this variable, and its value is no URL.
     fs::write(&path, "unmatched = 'drop'\nallow_empty = true\nbroker.url = { env = 'PATH' }").unwrap();
-    let report = load(&path).diagnostics.to_string();
+    let report = load(&path, Secrets::Create).diagnostics.to_string();
     assert!(report.contains("`url` is neither `memory:`") && report.starts_with("error"), "{report}");
     assert!(!report.contains(&std::env::var("PATH").unwrap()), "{report}");
     let text = "unmatched = 'drop'\nallow_empty = true\nbroker.url = { file = 'url' }\n\
@@ -166,7 +170,7 @@ fn windows_and_tests_that_name_no_time_zone_have_the_default_one() {
     assert_eq!(config.tests[0].at.as_ref().unwrap().to_string(), "2026-07-01T10:00:00Z");
     // Where it could not be read nothing is called missing.
     fs::write(file("z.toml"), "[defaults").unwrap();
-    let report = load(&file("main.toml")).diagnostics.to_string();
+    let report = load(&file("main.toml"), Secrets::Create).diagnostics.to_string();
     assert!(report.contains("F003") && report.contains("1 error, 0 warnings"), "{report}");
 }
 
@@ -184,7 +188,7 @@ fn order_and_files_do_not_matter() {
     fs::write(at("conf.d/.#b.toml"), "not TOML, as an editor's lock").unwrap();
     let whole = loaded(&at("one.toml"));
     fs::remove_file(at("one.toml")).unwrap();
-    let split = load(&at("two.toml"));
+    let split = load(&at("two.toml"), Secrets::Create);
     assert!(split.diagnostics.is_empty(), "{}", split.diagnostics);
     assert_eq!(split.draft, whole);
     let inputs = [at(""), at("conf.d"), at("conf.d/a.toml"), at("conf.d/b.toml"), at("two.toml")];
@@ -199,7 +203,7 @@ fn the_hash_is_of_the_content_and_not_of_the_place() {
         fs::write(&path, ["include = ['conf.d/*.toml']\n", text].concat()).unwrap();
         fs::create_dir(folder.path().join("conf.d")).unwrap();
         fs::write(folder.path().join("conf.d/a.toml"), "").unwrap();
-        load(&path).hash
+        load(&path, Secrets::Create).hash
     };
     assert_eq!(hash_of("unmatched = 'drop'"), hash_of("unmatched = 'drop'"));
     assert_ne!(hash_of("unmatched = 'drop'"), hash_of("unmatched = 'reject'"));
@@ -223,28 +227,31 @@ fn test_files_are_found_by_name_and_read_once() {
     }
     let head = "unmatched = 'drop'\nallow_empty = true\n";
     write("main.toml", &format!("include = ['conf.d/*.toml']\n{head}"));
-    let served = load(&at("main.toml"));
+    let served = load(&at("main.toml"), Secrets::Create);
     // Nothing of which it could be the test file is there.
     assert_eq!(names(&served), ["main.toml", "conf.d/a.toml", "conf.d/b_test.toml"]);
-    let all = load_with_tests(&at("main.toml"));
+    let all = load_with_tests(&at("main.toml"), Secrets::Create);
     let last = ["main_test.toml", "conf.d/a_test.toml"];
     assert_eq!(names(&all), [&names(&served).iter().map(String::as_str).collect::<Vec<_>>()[..], &last].concat());
     assert_eq!(all.hash, served.hash);
 
     // Who asks for test files by name makes them part of the configuration.
     write("main.toml", &format!("include = ['conf.d/a*_test.toml', 'main_test.toml']\n{head}"));
-    let included = load(&at("main.toml"));
+    let included = load(&at("main.toml"), Secrets::Create);
     assert_eq!(names(&included), ["main.toml", "conf.d/a_test.toml", "main_test.toml"]);
-    assert_eq!(names(&load_with_tests(&at("main.toml"))), names(&included));
+    assert_eq!(names(&load_with_tests(&at("main.toml"), Secrets::Create)), names(&included));
 }
 
 #[test]
 fn a_missing_file_is_an_input_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fanfare.toml");
-    let loaded = load(&path);
+    let loaded = load(&path, Secrets::Create);
     assert!(loaded.diagnostics.to_string().starts_with("error[F001]: cannot read `"), "{}", loaded.diagnostics);
     assert!(loaded.inputs.paths().eq([&path]));
     fs::write(&path, "include = ['a.toml']\n").unwrap();
-    assert!(load(&path).inputs.paths().eq([&folder.path().join("a.toml"), &path]), "so that its creation is seen");
+    assert!(
+        load(&path, Secrets::Create).inputs.paths().eq([&folder.path().join("a.toml"), &path]),
+        "so that its creation is seen"
+    );
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Broker, Config, Diagnostics, Inputs, Server, Watcher};
+use crate::config::{self, Broker, Config, Diagnostics, Inputs, Secrets, Server, Watcher};
 use crate::pipeline::{Affected, Pipeline};
 use crate::snapshot::{Compiled, Depth, Diff, Snapshot, compile};
 
@@ -74,7 +74,7 @@ struct Started {
 /// Loads and compiles the configuration at `path`, as a server takes it.
 #[must_use]
 pub fn load_and_compile(path: &Path) -> Compiled {
-    compile(config::load(path), Depth::Serve)
+    compile(config::load(path, Secrets::Create), Depth::Serve)
 }
 
 impl Reloader {

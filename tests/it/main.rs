@@ -29,6 +29,7 @@ mod redis;
 mod redis_cluster;
 mod reload;
 mod resume;
+mod secrets;
 mod simulation;
 mod sockets;
 mod subscribe;

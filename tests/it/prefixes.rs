@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use fanfare::config;
+use fanfare::config::{self, Secrets};
 use fanfare::notification::{Draft, Notification};
 use fanfare::snapshot::{Depth, Snapshot, compile, explain};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::support::{Scenario, alert, broadcast, mention, order, with};
 
 /// The snapshot of a file, if a server would take it.
 fn taken(path: &Path) -> Option<Snapshot> {
-    compile(config::load(path), Depth::Serve).snapshot
+    compile(config::load(path, Secrets::Create), Depth::Serve).snapshot
 }
 
 /// Where a notification goes, and whether it is accepted at all.

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::config;
+use crate::config::{self, Secrets};
 use crate::reload::Generation;
 use crate::snapshot::{Depth, Snapshot, compile};
 
@@ -34,7 +34,7 @@ pub(super) struct Side {
 impl Side {
     /// The configuration whose main file is at `main`.
     pub(super) fn present(main: &Path) -> Self {
-        let loaded = config::load(main);
+        let loaded = config::load(main, Secrets::Read);
         let generations = loaded.draft.paths.generations.clone();
         let sources: Vec<_> = loaded.diagnostics.sources.iter().cloned().collect();
         let folder = main.parent().unwrap_or(Path::new(""));

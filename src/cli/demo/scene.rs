@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::auth::mint;
 use crate::cli::{faulty, token::issuer};
-use crate::config;
+use crate::config::{self, Secrets};
 
 /// Who watches.
 pub(super) const USER: &str = "ada";
@@ -58,7 +58,8 @@ impl Scene {
     }
 
     fn token(&self, sub: &str, claims: Value) -> anyhow::Result<String> {
-        let config = config::load(&self.config).into_config().map_err(|diagnostics| faulty(&diagnostics))?;
+        let config =
+            config::load(&self.config, Secrets::Create).into_config().map_err(|diagnostics| faulty(&diagnostics))?;
         let claims: Map<String, Value> = claims.as_object().cloned().unwrap_or_default();
         Ok(mint(issuer(&config, None)?, sub, claims, Duration::from_secs(86_400), Timestamp::now())?)
     }

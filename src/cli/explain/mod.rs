@@ -13,9 +13,9 @@ use jiff::Timestamp;
 
 use self::server::ServerArgs;
 use super::{ConfigArgs, faulty, print, read_input};
+use crate::config::{self, Secrets};
 use crate::notification::{Draft, Notification, Violation};
-use crate::reload::load_and_compile;
-use crate::snapshot;
+use crate::snapshot::{self, Depth, compile};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -48,7 +48,7 @@ impl ExplainArgs {
 
 /// Decides here, by the files.
 fn decide(args: &ExplainArgs) -> anyhow::Result<String> {
-    let compiled = load_and_compile(&args.config.config);
+    let compiled = compile(config::load(&args.config.config, Secrets::Overlook), Depth::Serve);
     if compiled.failing.is_some() {
         // Who explains often wants to know why.
         let warning = "warning: the configuration fails its own tests, so a server would not take it";

@@ -52,7 +52,7 @@ fn verifier(item: Item<'_>) -> Option<At<Verifier>> {
 fn signing_secret(item: Item<'_>) -> Option<Secret> {
     let secret = secret(item)?.value;
     if secret.expose().len() < MIN_SECRET {
-        item.fault(Code::WeakSecret, format!("is shorter than {MIN_SECRET} bytes"));
+        item.missing(Code::WeakSecret, format!("is shorter than {MIN_SECRET} bytes"));
         return None;
     }
     Some(secret)
@@ -80,7 +80,7 @@ pub(super) fn key(table: &mut Table<'_>) -> Option<ApiKey> {
     let sha256 = secret(item)?;
     let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_hash(sha256.expose()) {
-        item.fault(Code::NoHash, "is not a SHA-256 hash: 64 lower-case hex digits");
+        item.missing(Code::NoHash, "is not a SHA-256 hash: 64 lower-case hex digits");
         return None;
     }
     Some(ApiKey { sha256 })

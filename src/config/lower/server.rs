@@ -59,7 +59,9 @@ pub(super) fn server(table: &mut Table<'_>) -> Server {
 pub(super) fn broker(table: &mut Table<'_>) -> Broker {
     table.secretive();
     let mut broker = Broker::default();
-    if let Some(url) = table.optional("url").and_then(url) {
+    let url = table.optional("url").map(url);
+    let is_known = !matches!(url, Some(None));
+    if let Some(Some(url)) = url {
         broker.url = url;
     }
     broker.ca = table.optional("ca_file").and_then(authorities);
@@ -75,6 +77,7 @@ pub(super) fn broker(table: &mut Table<'_>) -> Broker {
     table.set("max_channels", &mut broker.max_channels, |item| item.number(1..=100_000_000));
     if let (Some(item), BrokerUrl::Memory, Durability::Replica(_) | Durability::Fsync) =
         (durability, &broker.url.value, broker.durability)
+        && is_known
     {
         let message = "`durability` takes a broker in Redis, and `url` is `memory:`";
         item.cx.report(Diagnostic::error(Code::NotDurable, item.span, message).help("leave it out, or set `url`"));
@@ -124,7 +127,7 @@ fn url(item: Item<'_>) -> Option<At<BrokerUrl>> {
 fn authorities(item: Item<'_>) -> Option<String> {
     let text = named_file(item)?;
     if !text.contains("-----BEGIN CERTIFICATE-----") {
-        item.fault(Code::BadFile, "names a file without a certificate in PEM".to_owned());
+        item.missing(Code::BadFile, "names a file without a certificate in PEM".to_owned());
         return None;
     }
     Some(text)

@@ -83,7 +83,7 @@ impl Names {
 }
 
 fn all<T>(declared: &Named<T>) -> Vec<String> {
-    declared.keys().map(ToString::to_string).collect()
+    declared.names().map(ToOwned::to_owned).collect()
 }
 
 fn one_of(names: &[String]) -> Value {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::json_schema;
 use crate::config::fixtures::toml_files;
-use crate::config::load;
 use crate::config::load::load_recording;
+use crate::config::{Secrets, load};
 
 /// Codes of what one value or one table shows by itself.
 const OF_SHAPE: [&str; 17] = [
@@ -112,7 +112,7 @@ fn every_fault_of_shape_is_refused_and_no_other() {
 
 #[test]
 fn declared_names_are_those_that_are_taken() {
-    let loaded = load(Path::new("tests/config/good/shop.toml"));
+    let loaded = load(Path::new("tests/config/good/shop.toml"), Secrets::Create);
     let validator = validator(&json_schema(Some(&loaded.draft)));
     let path = Path::new("tests/config/good/shop.toml");
     assert_eq!(faults(&validator, path), [""; 0]);
@@ -152,7 +152,7 @@ fn the_schema_has_every_key_that_is_read_and_no_other() {
     keys(&json_schema(None), &mut in_schema);
     let folder = tempfile::tempdir().unwrap();
     let text = fs::read_to_string("config/reference.toml").unwrap();
-    let (_, asked) = load_recording(&crate::config::tests::reference_in(folder.path(), &text));
+    let (_, asked) = load_recording(&crate::config::tests::reference_in(folder.path(), &text), Secrets::Create);
     let read: BTreeSet<_> = asked.keys().map(|(title, key)| ((*title).to_owned(), (*key).to_owned())).collect();
     assert_eq!(in_schema, read);
 }

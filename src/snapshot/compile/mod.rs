@@ -58,7 +58,7 @@ pub enum Depth {
 /// Compiles what was loaded.
 #[must_use]
 pub fn compile(loaded: Loaded, depth: Depth) -> Compiled {
-    let Loaded { draft, diagnostics, inputs, hash } = loaded;
+    let Loaded { draft, diagnostics, inputs, hash, .. } = loaded;
     let mut cx = Cx::new(diagnostics, inputs, hash);
     let untested = cx.snapshot(draft);
     let mut failures = 0;

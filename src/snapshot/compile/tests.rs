@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::{Depth, compile};
 use crate::config::fixtures::{expect_reports, toml_files};
-use crate::config::{Code, Colour, load};
+use crate::config::{Code, Colour, Secrets, load};
 
 /// What is said of a configuration, which must not come to anything.
 fn report(path: &Path) -> String {
-    let compiled = compile(load(path), Depth::Advise);
+    let compiled = compile(load(path, Secrets::Create), Depth::Advise);
     assert!(compiled.snapshot.is_none() && compiled.failing.is_none(), "{}", path.display());
     compiled.diagnostics.render(Colour::Plain)
 }
@@ -28,11 +28,13 @@ fn what_is_lowered_with_faults_is_compiled_and_never_taken() {
 
 #[test]
 fn every_fault_alone_is_one_finding_with_its_code() {
-    expect_reports("tests/config/faults", |path| compile(load(path), Depth::Advise).diagnostics.to_string());
+    expect_reports("tests/config/faults", |path| {
+        compile(load(path, Secrets::Create), Depth::Advise).diagnostics.to_string()
+    });
     let mut shown = BTreeSet::new();
     let mut wrong = String::new();
     for path in toml_files("tests/config/faults") {
-        let compiled = compile(load(&path), Depth::Advise);
+        let compiled = compile(load(&path, Secrets::Create), Depth::Advise);
         let codes: Vec<_> = compiled.diagnostics.iter().map(|finding| finding.code).collect();
         let name = path.file_name().unwrap().to_string_lossy().to_uppercase();
         match codes[..] {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::space::{Formula, Found, Space};
 use super::{Finding, Proof, examine, prove};
-use crate::config::{Operator, load};
+use crate::config::{Operator, Secrets, load};
 use crate::notification::{Draft, Notification, TypeName};
 use crate::routing::{Facts, Field, Matcher};
 use crate::schemas::SchemaRegistry;
@@ -53,7 +53,7 @@ fn checked_whole(text: &str) -> (Option<Snapshot>, String) {
     fs::write(folder.path().join("schemas/t.json"), schema().to_string()).unwrap();
     let path = folder.path().join("fanfare.toml");
     fs::write(&path, text).unwrap();
-    let compiled = compile(load(&path), Depth::Advise);
+    let compiled = compile(load(&path, Secrets::Create), Depth::Advise);
     (compiled.snapshot, compiled.diagnostics.to_string())
 }
 

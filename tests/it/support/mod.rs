@@ -23,7 +23,7 @@ pub(crate) use ear::{Begin, Ear, content};
 pub(crate) use http2::{Http2, Http2Stream};
 pub(crate) use listen::{Listen, Subscriber};
 pub(crate) use notifications::{alert, broadcast, mention, order, with};
-pub(crate) use program::{Program, fanfare, run_with_input};
+pub(crate) use program::{Program, err, fanfare, out, run, run_with_input};
 pub(crate) use proxy::{Order, Path, Proxy};
 pub(crate) use redis::Redis;
 pub(crate) use scenario::{Scenario, token};

@@ -16,6 +16,21 @@ pub(crate) fn fanfare(arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    fanfare(arguments).output().unwrap()
+}
+
+/// What a command wrote to standard output.
+pub(crate) fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+/// What a command wrote to standard error.
+pub(crate) fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
 /// A program that goes on running. It ends with this value.
 pub(crate) struct Program {
     child: Child,
