@@ -17,7 +17,7 @@ use super::publish::{self, Asked};
 use crate::auth::{Action, AuthError, Credential, Proof};
 use crate::notification::Reason;
 use crate::pipeline::{Affected, Mode, PublishError};
-use crate::reload::{Declined, Order, ReloadResult, Report, Trigger};
+use crate::reload::{Declined, Effect, Order, ReloadResult, Report, Trigger};
 use crate::snapshot::Revision;
 
 /// Lets through whom `server.admin_policy` allows; anyone when there is none, as the listener is then on loopback.
@@ -96,7 +96,6 @@ pub(super) async fn reload(
 }
 
 fn to_json(report: &Report) -> Value {
-    let Affected { ended, narrowed, rechecked } = report.streams;
     let mut body = json!({
         "result": report.result.as_str(),
         "revision": report.revision.to_string(),
@@ -104,11 +103,13 @@ fn to_json(report: &Report) -> Value {
         "loadedBy": report.loaded_by.as_str(),
         "diagnostics": report.diagnostics,
         "needsRestart": report.needs_restart,
-        "diff": report.diff.to_json(),
-        "endedStreams": ended,
-        "narrowedStreams": narrowed,
-        "recheckedStreams": rechecked,
     });
+    if let Some(Effect { diff, streams: Affected { ended, narrowed, rechecked } }) = &report.effect {
+        body["diff"] = diff.to_json();
+        body["endedStreams"] = json!(ended);
+        body["narrowedStreams"] = json!(narrowed);
+        body["recheckedStreams"] = json!(rechecked);
+    }
     if let Some(tried) = report.tried {
         body["tried"] = json!(tried.to_string());
     }

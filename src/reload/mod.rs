@@ -1,12 +1,14 @@
 //! Hot reload: load, compile, swap, settle. One at a time, whatever asked for it, and all or nothing.
 
+mod examined;
 mod generations;
 mod report;
+mod retired;
+mod started;
 
 pub use generations::{Generation, Generations, Label};
-pub use report::{Declined, Order, ReloadResult, Report, Trigger};
+pub use report::{Declined, Effect, Order, ReloadResult, Report, Trigger};
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,9 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Broker, Config, Diagnostics, Inputs, Secrets, Server, Watcher};
-use crate::pipeline::{Affected, Pipeline};
-use crate::snapshot::{Compiled, Depth, Diff, Snapshot, compile};
+use crate::config::{self, Inputs, Secrets, Watcher};
+use crate::pipeline::Pipeline;
+use crate::snapshot::{Compiled, Depth, Snapshot, compile};
+use examined::{Examined, Foreseen, Verdict, examine, foresee};
+use retired::Retired;
+use started::Started;
 
 /// Asks for a reload and waits for what comes of it.
 #[derive(Debug, Clone)]
@@ -50,8 +55,10 @@ pub struct Reloader {
     watcher: Watcher,
     /// What the snapshot in force, and a later one that was refused, depend on, as it was at the last load.
     seen: Inputs,
-    started: Started,
+    started: Arc<Started>,
     taken: Taken,
+    /// Those that were in force before.
+    retired: Retired<Snapshot>,
     requests: mpsc::Receiver<Request>,
 }
 
@@ -59,16 +66,7 @@ pub struct Reloader {
 #[derive(Debug)]
 struct Taken {
     by: Trigger,
-    /// What was other in it than in the one before.
-    diff: Diff,
-    streams: Affected,
-}
-
-/// The sections that the server was started with, which hold until it ends, whatever the files say by now.
-#[derive(Debug)]
-struct Started {
-    server: Server,
-    broker: Broker,
+    effect: Effect,
 }
 
 /// Loads and compiles the configuration at `path`, as a server takes it.
@@ -88,9 +86,9 @@ impl Reloader {
         watcher.watch(&inputs);
         // No event tells of an edit between the load and this watch.
         watcher.hint();
-        let started = Started::with(&pipeline.live.load().config);
-        let taken = Taken { by: Trigger::Start, diff: Diff::default(), streams: Affected::default() };
-        (Self { path, pipeline, watcher, seen: inputs, started, taken, requests }, ReloadHandle(tx))
+        let started = Started::with(&pipeline.live.load().config).into();
+        let (taken, retired) = (Taken { by: Trigger::Start, effect: Effect::default() }, Retired::default());
+        (Self { path, pipeline, watcher, seen: inputs, started, taken, retired, requests }, ReloadHandle(tx))
     }
 
     /// Reloads on changes and requests until `shutdown`.
@@ -110,6 +108,7 @@ impl Reloader {
                     // Whoever asked may have gone; the reload happened all the same.
                     let _ = request.asker.send(report);
                 }
+                () = self.retired.due() => self.retired.free(),
             }
         }
     }
@@ -124,7 +123,7 @@ impl Reloader {
 
     async fn reload(&mut self, trigger: Trigger) -> Report {
         let report = match self.load().await {
-            Ok(compiled) => self.take(compiled, trigger),
+            Ok(examined) => self.take(examined, trigger),
             Err(panic) => self.keep(not_compiled(&panic)),
         };
         match report.result {
@@ -147,7 +146,7 @@ impl Reloader {
             revision: snapshot.revision.to_string(),
             taken_at: self.pipeline.live.status().loaded_at,
             trigger: self.taken.by.as_str(),
-            changes: self.taken.diff.to_string(),
+            changes: self.taken.effect.diff.to_string(),
         };
         let (files, inputs) = (snapshot.files(), self.seen.clone());
         let generations = Generations::within(folder.clone());
@@ -164,85 +163,61 @@ impl Reloader {
     async fn try_out(&self) -> Report {
         // Waits out half a write, as a reload does.
         self.settled().await;
-        let failed = |failure| Report { diagnostics: failure, ..self.report(ReloadResult::Failed, "") };
-        let compiled = match self.compile().await {
-            Ok(compiled) => compiled,
-            Err(panic) => return failed(not_compiled(&panic)),
-        };
-        let snapshot = match self.acceptable(compiled.snapshot, &compiled.diagnostics) {
-            Ok(snapshot) => snapshot,
-            Err(failure) => return failed(failure),
-        };
-        let current = self.pipeline.live.load();
-        let result = if is_same(&snapshot, &current) { ReloadResult::Unchanged } else { ReloadResult::Applicable };
-        let diff = Diff::between(&current, &snapshot);
-        Report {
-            tried: Some(snapshot.revision),
-            needs_restart: self.started.differing(&snapshot.config),
-            streams: self.pipeline.foresee(&current, &snapshot),
-            diff,
-            ..self.report(result, &rendered(&compiled.diagnostics))
+        let (path, pipeline, started) = (self.path.clone(), Arc::clone(&self.pipeline), Arc::clone(&self.started));
+        let foresee = move || foresee(&path, &pipeline, &started);
+        match tokio::task::spawn_blocking(foresee).await {
+            Err(panic) => self.report(ReloadResult::Failed, not_compiled(&panic)),
+            Ok((diagnostics, None)) => self.report(ReloadResult::Failed, diagnostics),
+            Ok((diagnostics, Some(Foreseen { result, tried, effect, needs_restart }))) => {
+                let (tried, effect) = (Some(tried), Some(effect));
+                Report { tried, effect, needs_restart, ..self.report(result, diagnostics) }
+            }
         }
     }
 
-    /// Loads and compiles. Inputs are noted as they were before they were read, so what changes meanwhile is seen by
-    /// the next comparison.
-    async fn load(&mut self) -> Result<Compiled, JoinError> {
+    /// Loads, compiles and compares. Inputs are noted as they were before they were read, so what changes meanwhile is
+    /// seen by the next comparison.
+    async fn load(&mut self) -> Result<Examined, JoinError> {
         self.seen = self.settled().await;
-        let compiled = self.compile().await?;
-        if compiled.snapshot.is_some() {
-            self.seen.clone_from(&compiled.inputs);
+        let (path, current, started) = (self.path.clone(), self.pipeline.live.load(), Arc::clone(&self.started));
+        let examined = tokio::task::spawn_blocking(move || examine(&path, &current, &started)).await?;
+        if examined.compiles {
+            self.seen.clone_from(&examined.inputs);
         } else {
             // A file that does not parse names no includes: what was watched before is watched on.
-            self.seen.extend(compiled.inputs.clone());
+            self.seen.extend(examined.inputs.clone());
         }
         self.watcher.watch(&self.seen);
-        Ok(compiled)
-    }
-
-    async fn compile(&self) -> Result<Compiled, JoinError> {
-        let path = self.path.clone();
-        // Compiling thousands of rules and scripts must not hold up the workers.
-        tokio::task::spawn_blocking(move || load_and_compile(&path)).await
+        Ok(examined)
     }
 
     async fn settled(&self) -> Inputs {
         Inputs::settled(self.seen.paths().cloned().collect()).await
     }
 
-    /// The snapshot, or why this server does not take it.
-    fn acceptable(&self, snapshot: Option<Snapshot>, diagnostics: &Diagnostics) -> Result<Snapshot, String> {
-        let snapshot = snapshot.ok_or_else(|| diagnostics.to_string())?;
-        match self.started.admin_opened_by(&snapshot.config) {
-            None => Ok(snapshot),
-            Some(at) => Err(format!("error: without `server.admin_policy` anyone could administer at {at}\n")),
-        }
-    }
-
-    fn take(&mut self, compiled: Compiled, trigger: Trigger) -> Report {
+    fn take(&mut self, Examined { verdict, diagnostics, .. }: Examined, trigger: Trigger) -> Report {
         let live = &self.pipeline.live;
-        let snapshot = match self.acceptable(compiled.snapshot, &compiled.diagnostics) {
-            Ok(snapshot) => snapshot,
-            Err(failure) => return self.keep(failure),
+        let (snapshot, diff) = match verdict {
+            Verdict::Refused => return self.keep(diagnostics),
+            Verdict::Same => {
+                live.clear_failure();
+                return self.report(ReloadResult::Unchanged, diagnostics);
+            }
+            Verdict::Other { snapshot, diff } => (snapshot, diff),
         };
-        let diagnostics = rendered(&compiled.diagnostics);
-        let current = live.load();
-        if is_same(&snapshot, &current) {
-            live.clear_failure();
-            return self.report(ReloadResult::Unchanged, &diagnostics);
-        }
-        let diff = Diff::between(&current, &snapshot);
-        live.swap(snapshot, Timestamp::now());
-        self.taken = Taken { by: trigger, diff, streams: self.pipeline.settle(&current) };
-        self.report(ReloadResult::Applied, &diagnostics)
+        let before = live.load();
+        live.swap(*snapshot, Timestamp::now());
+        self.taken = Taken { by: trigger, effect: Effect { diff, streams: self.pipeline.settle(&before) } };
+        self.retired.take(before);
+        self.report(ReloadResult::Applied, diagnostics)
     }
 
     fn keep(&self, failure: String) -> Report {
         self.pipeline.live.keep(failure.clone());
-        self.report(ReloadResult::Failed, &failure)
+        self.report(ReloadResult::Failed, failure)
     }
 
-    fn report(&self, result: ReloadResult, diagnostics: &str) -> Report {
+    fn report(&self, result: ReloadResult, diagnostics: String) -> Report {
         let snapshot = self.pipeline.live.load();
         Report {
             result,
@@ -250,61 +225,31 @@ impl Reloader {
             tried: None,
             loaded_at: self.pipeline.live.status().loaded_at,
             loaded_by: self.taken.by,
-            diagnostics: diagnostics.to_owned(),
+            diagnostics,
             needs_restart: self.started.differing(&snapshot.config),
-            diff: self.taken.diff.clone(),
-            streams: self.taken.streams,
+            effect: (result != ReloadResult::Failed).then(|| self.taken.effect.clone()),
         }
     }
-}
-
-/// Secrets and keys are each node's own and not part of the revision, but they apply.
-fn is_same(one: &Snapshot, other: &Snapshot) -> bool {
-    one.revision == other.revision && one.config == other.config
-}
-
-fn rendered(diagnostics: &Diagnostics) -> String {
-    if diagnostics.is_empty() { String::new() } else { diagnostics.to_string() }
 }
 
 fn not_compiled(panic: &JoinError) -> String {
     format!("error: the configuration could not be compiled: {panic}\n")
 }
 
-impl Started {
-    fn with(config: &Config) -> Self {
-        Self { server: config.server.clone(), broker: config.broker.clone() }
-    }
-
-    /// Where the admin listener would be open to anyone under `config`: its policy applies at once, its address does
-    /// not.
-    fn admin_opened_by(&self, config: &Config) -> Option<SocketAddr> {
-        let address = self.server.admin;
-        (!address.ip().is_loopback() && config.server.admin_policy.is_none()).then_some(address)
-    }
-
-    /// The sections of `config` that would take a restart.
-    fn differing(&self, config: &Config) -> Vec<&'static str> {
-        let server = Server { admin_policy: self.server.admin_policy.clone(), ..config.server.clone() };
-        let sections = [("[server]", self.server != server), ("[broker]", self.broker != config.broker)];
-        sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
-    }
-}
-
 fn log(report: &Report) {
-    let Report { revision, diff, streams, .. } = report;
-    match report.result {
-        ReloadResult::Applied => {
+    let revision = report.revision;
+    match (report.result, &report.effect) {
+        (ReloadResult::Applied, Some(Effect { diff, streams })) => {
             let by = report.loaded_by.as_str();
             tracing::info!(
                 %revision, by, changes = %diff, streams.ended, streams.narrowed, streams.rechecked,
                 "configuration {revision} is in force: {diff}",
             );
         }
-        ReloadResult::Unchanged | ReloadResult::Applicable => tracing::debug!(%revision, "configuration is unchanged"),
-        ReloadResult::Failed => {
+        (ReloadResult::Failed, _) => {
             tracing::error!(%revision, "configuration was refused, {revision} stays in force\n{}", report.diagnostics);
         }
+        _ => tracing::debug!(%revision, "configuration is unchanged"),
     }
     for section in &report.needs_restart {
         tracing::warn!("{section} changed and applies after a restart");
@@ -352,9 +297,11 @@ mod tests {
         let pipeline = pipeline(compiled);
         let first = pipeline.live.revision();
         fs::write(&path, format!("{TEXT}[policies.a]\nallow = [{{ anyone = true }}]\n")).unwrap();
+        let old = Arc::downgrade(&pipeline.live.load());
         let (reloader, _handle) = Reloader::new(path, inputs, Arc::clone(&pipeline));
         let applied = async {
-            while pipeline.live.revision() == first {
+            // What was in force before is freed.
+            while pipeline.live.revision() == first || old.strong_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

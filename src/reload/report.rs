@@ -22,9 +22,17 @@ pub struct Report {
     pub diagnostics: String,
     /// Restart-only sections that are not what the server was started with, and do not apply yet.
     pub needs_restart: Vec<&'static str>,
-    /// What was other in it than in the one before it; when the files were only tried, what would be other.
+    /// What taking it changed, or, when the files were only tried, would change. None when the files are refused: they
+    /// change nothing.
+    pub effect: Option<Effect>,
+}
+
+/// What taking a revision changes.
+#[derive(Debug, Clone, Default)]
+pub struct Effect {
+    /// What is other in it than in the one before it.
     pub diff: Diff,
-    /// The streams that this met, or would meet.
+    /// The streams that this meets.
     pub streams: Affected,
 }
 

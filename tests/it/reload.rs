@@ -109,6 +109,9 @@ async fn a_reload_that_comes_second_tells_what_the_first_one_did() {
     let report = server.reload().await;
     assert_eq!(report.status, 422);
     assert_eq!(report.json()["loadedBy"], "change", "of what is in force still");
+    for member in ["diff", "endedStreams", "narrowedStreams", "recheckedStreams"] {
+        assert_eq!(report.json().get(member), None, "a refusal changes nothing");
+    }
 }
 
 #[tokio::test]
@@ -287,7 +290,7 @@ async fn a_dry_run_does_all_but_the_swap() {
     let refused = server.reload_with("dry_run=1", None).await;
     fs::write(server.scenario.path(), &text).unwrap();
     assert_eq!(refused.status, 422);
-    assert_eq!(refused.json()["result"], "failed");
+    assert_eq!((&refused.json()["result"], refused.json().get("diff")), (&json!("failed"), None));
     assert!(refused.text.contains("fanfare.toml:"), "{}", refused.text);
     assert_eq!(server.reload_with("dry_run=1", None).await.ok()["result"], "unchanged");
     assert_eq!(server.admin_get("/v1/admin/config").await.ok()["failure"], json!(null));
