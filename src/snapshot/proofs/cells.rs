@@ -1,8 +1,11 @@
 //! The values of one field, divided into cells: within one no test of the field changes, but for tests of a text.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::numbers::{self, Grain, Part};
+use super::shape::Shape;
 use crate::config::Operator;
 use crate::routing::Field;
 use crate::schemas::{Field as Declared, FieldKind, JsonType};
@@ -23,21 +26,49 @@ pub(super) enum Cell {
     Object,
 }
 
+/// A test of the field, and what it says of a text.
+pub(super) type Test<'a> = (&'a Field, Option<&'a Shape>);
+
 /// What a test is of the values of a cell; none where it depends.
-pub(super) fn truth(test: &Field, cell: &Cell) -> Option<bool> {
+pub(super) fn truth((test, shape): Test<'_>, cell: &Cell, kind: &FieldKind) -> Option<bool> {
     match (cell, test.operator()) {
         (Cell::Missing, _) => Some(test.accepts(None)),
         (Cell::Value(value) | Cell::Near(value), _) => Some(test.accepts(Some(value))),
         (_, Operator::Exists) => Some(test.operand() == &Value::Bool(true)),
         (_, Operator::Ne) => Some(true),
-        (Cell::Text, Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex) => None,
-        (Cell::Text | Cell::List, Operator::Contains) => None,
+        (
+            Cell::Text,
+            Operator::StartsWith | Operator::EndsWith | Operator::Glob | Operator::Regex | Operator::Contains,
+        ) => truth_of_text(shape?, kind),
+        (Cell::List, Operator::Contains) => None,
         _ => Some(false),
     }
 }
 
+/// What a test is of any text that no test names.
+fn truth_of_text(shape: &Shape, kind: &FieldKind) -> Option<bool> {
+    let Shape::Pieces(pieces) = shape else { return Some(false) };
+    if pieces.is_anything() {
+        return Some(true);
+    }
+    let FieldKind::Declared(declared) = kind else { return None };
+    match Shape::of_regex(declared.further.get("pattern")?.as_str()?)? {
+        Shape::Pieces(admitted) if admitted.imply(pieces) => Some(true),
+        Shape::Pieces(admitted) if admitted.exclude(pieces) => Some(false),
+        _ => None,
+    }
+}
+
+/// How many characters a text of a field must have.
+pub(super) fn least(kind: &FieldKind) -> usize {
+    const MOST: usize = 1_024;
+    let FieldKind::Declared(declared) = kind else { return 0 };
+    let least = declared.further.get("minLength").and_then(Value::as_u64);
+    least.and_then(|least| usize::try_from(least).ok()).unwrap_or(0).min(MOST)
+}
+
 /// The cells of a field of which the schema says this, divided by these tests.
-pub(super) fn cells(kind: &FieldKind, tests: &[&Field]) -> Vec<Cell> {
+pub(super) fn cells(kind: &FieldKind, tests: &[Test<'_>]) -> Vec<Cell> {
     const ALL: [JsonType; 6] =
         [JsonType::Null, JsonType::Boolean, JsonType::Number, JsonType::String, JsonType::Array, JsonType::Object];
     let declared = match kind {
@@ -64,22 +95,21 @@ pub(super) fn cells(kind: &FieldKind, tests: &[&Field]) -> Vec<Cell> {
     cells
 }
 
-fn of_type(kind: JsonType, declared: Option<&Declared>, tests: &[&Field]) -> Vec<Cell> {
-    let named = tests.iter().flat_map(|test| named(test));
+fn of_type(kind: JsonType, declared: Option<&Declared>, tests: &[Test<'_>]) -> Vec<Cell> {
+    let named = || tests.iter().flat_map(|(field, _)| named(field));
     match kind {
         JsonType::Null => vec![Cell::Value(Value::Null)],
         JsonType::Boolean => [true, false].map(|value| Cell::Value(Value::Bool(value))).into(),
         JsonType::Array => vec![Cell::List],
         JsonType::Object => vec![Cell::Object],
         JsonType::String => {
-            let mut texts: Vec<&str> = named.filter_map(Value::as_str).collect();
-            texts.sort_unstable();
-            texts.dedup();
+            let spelled = tests.iter().filter_map(|(_, shape)| *shape).flat_map(Shape::texts);
+            let texts: BTreeSet<&str> = named().filter_map(Value::as_str).chain(spelled).collect();
             texts.into_iter().map(|text| Cell::Value(text.into())).chain([Cell::Text]).collect()
         }
         JsonType::Integer | JsonType::Number => {
             let bounds = declared.into_iter().flat_map(|declared| declared.limits.iter().map(|(_, bound)| bound));
-            let points = named.filter_map(Value::as_number).chain(bounds).cloned().collect();
+            let points = named().filter_map(Value::as_number).chain(bounds).cloned().collect();
             let parts = numbers::parts(points, grain(kind, declared)).into_iter();
             parts
                 .map(|part| match part {

@@ -11,7 +11,9 @@ mod contradiction;
 mod example;
 mod invariants;
 mod numbers;
+mod relations;
 mod rules;
+mod shape;
 mod space;
 #[cfg(test)]
 mod tests;

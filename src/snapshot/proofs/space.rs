@@ -2,12 +2,14 @@
 //!
 //! For each field the values that some test names, and what lies between them, are its cells: within one no test
 //! changes. What a text test such as a glob is true of is not known by cell, so such a test is true or not for itself
-//! wherever a value is none that is named. The fields are taken to be independent. Both admit more than there is, never
+//! wherever a value is none that is named, but for what is known to follow from others. The fields are taken to be independent. Both admit more than there is, never
 //! less: what is found impossible here is impossible, what is found possible has to be shown by an example.
 
 #![expect(clippy::fn_params_excessive_bools, reason = "truth values are what this is about")]
 
-use super::cells::{Cell, cells, truth};
+use super::cells::{Cell, Test, cells, least, truth};
+use super::relations::Relations;
+use super::shape::Shape;
 use crate::notification::TypeName;
 use crate::routing::{Field, Matcher, Side, Window};
 use crate::schemas::SchemaRegistry;
@@ -35,6 +37,13 @@ pub(super) type Cells = Vec<u64>;
 pub(super) struct Axis {
     pub(super) path: Box<[Box<str>]>,
     pub(super) cells: Vec<Cell>,
+    /// How many characters a text must have.
+    pub(super) least: usize,
+    /// The tests of it.
+    tests: Vec<usize>,
+    /// Which cell is that of other texts, and which that of arrays.
+    text: Option<usize>,
+    list: Option<usize>,
 }
 
 /// One test of a field.
@@ -42,6 +51,7 @@ pub(super) struct Axis {
 pub(super) struct Atom {
     pub(super) axis: usize,
     pub(super) field: Field,
+    shape: Option<Shape>,
     /// The cells in which it is true.
     yes: Cells,
     /// The cells in which it may be true or not.
@@ -56,6 +66,7 @@ pub(super) struct Space {
     pub(super) atoms: Vec<Atom>,
     pub(super) windows: Vec<std::sync::Arc<Window>>,
     shared: Vec<Formula>,
+    relations: Relations,
 }
 
 /// A part of a space.
@@ -111,6 +122,7 @@ impl Space {
             atoms: Vec::new(),
             windows: Vec::new(),
             shared: Vec::new(),
+            relations: Relations::default(),
         };
         space.shared = matchers.iter().map(|matcher| space.formula(matcher)).collect();
         space.divide(schemas);
@@ -141,36 +153,42 @@ impl Space {
     /// The index of a test; the same test is the same atom.
     fn atom(&mut self, field: &Field) -> usize {
         let axis = self.axes.iter().position(|axis| *axis.path == *field.path()).unwrap_or_else(|| {
-            self.axes.push(Axis { path: field.path().into(), cells: Vec::new() });
+            let (cells, tests) = (Vec::new(), Vec::new());
+            self.axes.push(Axis { path: field.path().into(), cells, least: 0, tests, text: None, list: None });
             self.axes.len() - 1
         });
         let is_same = |atom: &Atom| {
             atom.axis == axis && atom.field.operator() == field.operator() && atom.field.operand() == field.operand()
         };
         self.atoms.iter().position(is_same).unwrap_or_else(|| {
-            self.atoms.push(Atom { axis, field: field.clone(), yes: Vec::new(), free: Vec::new() });
+            let shape = Shape::of(field);
+            self.atoms.push(Atom { axis, field: field.clone(), shape, yes: Vec::new(), free: Vec::new() });
             self.atoms.len() - 1
         })
     }
 
     fn divide(&mut self, schemas: &SchemaRegistry) {
-        for (index, axis) in self.axes.iter_mut().enumerate() {
-            let tests: Vec<&Field> =
-                self.atoms.iter().filter(|atom| atom.axis == index).map(|atom| &atom.field).collect();
-            axis.cells = cells(&schemas.field(&self.type_name, &axis.path), &tests);
+        for (index, atom) in self.atoms.iter().enumerate() {
+            self.axes[atom.axis].tests.push(index);
         }
-        for atom in &mut self.atoms {
-            let cells = &self.axes[atom.axis].cells;
-            let truths = cells.iter().map(|cell| truth(&atom.field, cell));
-            (atom.yes, atom.free) = (vec![0; words(cells.len())], vec![0; words(cells.len())]);
-            for (cell, truth) in truths.enumerate() {
-                match truth {
-                    Some(true) => atom.yes[cell / 64] |= 1 << (cell % 64),
-                    Some(false) => {}
-                    None => atom.free[cell / 64] |= 1 << (cell % 64),
-                }
+        for axis in &mut self.axes {
+            let kind = schemas.field(&self.type_name, &axis.path);
+            let tests: Vec<_> = axis.tests.iter().map(|index| self.atoms[*index].test()).collect();
+            axis.cells = cells(&kind, &tests);
+            axis.least = least(&kind);
+            axis.text = axis.cells.iter().position(|cell| *cell == Cell::Text);
+            axis.list = axis.cells.iter().position(|cell| *cell == Cell::List);
+            for index in &axis.tests {
+                let truths = axis.cells.iter().map(|cell| truth(self.atoms[*index].test(), cell, &kind)).collect();
+                self.atoms[*index].set(truths);
             }
         }
+        let pieces = |index: &usize| match &self.atoms[*index].shape {
+            Some(Shape::Pieces(pieces)) => Some((*index, pieces.clone())),
+            _ => None,
+        };
+        let fields = self.axes.iter().map(|axis| axis.tests.iter().filter_map(pieces).collect());
+        self.relations = Relations::new(self.atoms.len(), fields);
     }
 
     /// All of it.
@@ -291,9 +309,42 @@ impl Space {
                     return None;
                 }
                 part.atoms[index] = Some(value);
+                return self.follow(part, atom.axis);
             }
         }
         Some(part)
+    }
+
+    /// A part with all that follows from what the tests of a field are of the text there; none if it is empty.
+    fn follow(&self, mut part: Region, axis: usize) -> Option<Region> {
+        let Axis { text, list, tests, .. } = &self.axes[axis];
+        let has = |place: &usize| part.cells[axis][place / 64] >> (place % 64) & 1 == 1;
+        // Of the elements of an array a test says something else.
+        if let Some(text) = text.filter(has)
+            && !list.is_some_and(|list| has(&list))
+            && self.relations.follow(&mut part.atoms, tests.clone()).is_err()
+        {
+            part.cells[axis][text / 64] &= !(1 << (text % 64));
+        }
+        part.cells[axis].iter().any(|cells| *cells != 0).then_some(part)
+    }
+}
+
+impl Atom {
+    fn test(&self) -> Test<'_> {
+        (&self.field, self.shape.as_ref())
+    }
+
+    /// Notes what it is in each cell.
+    fn set(&mut self, truths: Vec<Option<bool>>) {
+        (self.yes, self.free) = (vec![0; words(truths.len())], vec![0; words(truths.len())]);
+        for (cell, truth) in truths.into_iter().enumerate() {
+            match truth {
+                Some(true) => self.yes[cell / 64] |= 1 << (cell % 64),
+                Some(false) => {}
+                None => self.free[cell / 64] |= 1 << (cell % 64),
+            }
+        }
     }
 }
 

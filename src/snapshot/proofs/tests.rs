@@ -106,6 +106,38 @@ fn a_rule_that_excludes_itself_or_its_schema_never_matches() {
 }
 
 #[test]
+fn tests_of_one_text_exclude_and_cover_each_other() {
+    let note = |test: &str| format!("\"data.note\" = {{ {test} }}");
+    let of = |when: &str| rule("r", 1, &format!("when = {{ {when} }}\n{AUDIT}"));
+    for tests in [
+        "starts_with = \"a-\", glob = \"b-*\"",
+        "ends_with = \"-a\", regex = \"-b$\"",
+        "regex = \"^(up|down)$\", contains = \"-\"",
+        "glob = \"up\", ne = \"up\"",
+        "starts_with = \"A\", contains = \"b\", regex = \"^[a-z]$\"",
+    ] {
+        let findings = examine(&snapshot(&of(&note(tests))));
+        let never = findings.iter().any(|finding| matches!(finding, Finding::NeverMatches { .. }));
+        assert_eq!(never, !tests.contains('A'), "{tests}: {findings:?}");
+    }
+    for (earlier, later) in [
+        ("starts_with = \"a\"", "starts_with = \"ab\""),
+        ("contains = \"-\"", "glob = \"a-*\", ends_with = \"b\""),
+        ("regex = \"^a\"", "regex = \"^ab-[a-z]\""),
+        ("glob = \"*\"", "regex = \"x\""),
+    ] {
+        let first = rule("first", 2, &format!("when = {{ {} }}\n{AUDIT}", note(earlier)));
+        let findings = examine(&snapshot(&format!("{first}{}", of(&note(later)))));
+        let covered = findings.iter().any(|finding| matches!(finding, Finding::Covered { .. }));
+        assert!(covered, "{earlier} and {later}: {findings:?}");
+    }
+    // Of the elements of an array one is no part of another.
+    let tag = |tag: &str| format!("when = {{ tags = {{ contains = \"{tag}\" }} }}\n{AUDIT}");
+    let rules = [rule("a", 2, &tag("a")), rule("ab", 1, &tag("ab"))];
+    assert!(!examine(&snapshot(&rules.concat())).iter().any(|finding| matches!(finding, Finding::Covered { .. })));
+}
+
+#[test]
 fn a_rule_for_no_declared_type_never_matches() {
     for (when, why) in [
         ("type = { starts_with = \"x\" }", "no declared type has `type starts_with \"x\"`"),

@@ -3,33 +3,61 @@
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::Value;
 
+use super::shape::Shape;
 use crate::config::Operator;
 use crate::routing::Field;
 
-/// Strings for which all of `wanted` may be true.
-pub(super) fn candidates(wanted: &[&Field]) -> Vec<String> {
-    let mut texts = Vec::new();
-    let (mut start, mut middle, mut end) = (String::new(), String::new(), String::new());
+/// Strings of at least so many characters for which all of `wanted` may be true.
+pub(super) fn candidates(wanted: &[&Field], least: usize) -> Vec<String> {
+    let (mut start, mut end) = (String::new(), String::new());
+    let mut middle: Vec<String> = Vec::new();
+    let mut examples = Vec::new();
     for field in wanted {
-        let Some(operand) = field.operand().as_str() else { continue };
-        match field.operator() {
+        if let Some(Shape::Pieces(pieces)) = Shape::of(field) {
             // The longest beginning has the others in it, if they fit at all.
-            Operator::StartsWith if operand.len() > start.len() => start = operand.to_owned(),
-            Operator::EndsWith if operand.len() > end.len() => end = operand.to_owned(),
-            Operator::Contains => middle.push_str(operand),
-            Operator::Glob => texts.extend(["", "x"].map(|wild| glob(operand, wild))),
-            Operator::Regex => texts.extend(regex(operand)),
+            start = longer(start, pieces.start);
+            end = longer(end, pieces.end);
+            middle.extend(pieces.middle);
+        }
+        match (field.operator(), field.operand().as_str()) {
+            (Operator::Glob, Some(operand)) => examples.extend(["", "x"].map(|wild| glob(operand, wild))),
+            (Operator::Regex, Some(operand)) => examples.extend(regex(operand)),
             _ => {}
         }
     }
-    let parts = [start.clone(), middle, end];
-    if parts.iter().any(|part| !part.is_empty()) {
-        texts.push(parts.concat());
-        texts.push(parts.join("x"));
-        texts.push(format!("{start}x"));
+    let mut texts = examples.clone();
+    if !(start.is_empty() && end.is_empty() && middle.is_empty()) {
+        let (joined, apart) = (middle.concat(), middle.join("x"));
+        texts.extend([format!("{start}{joined}{end}"), format!("{start}x{apart}x{end}"), overlapped(&start, &end)]);
+        texts.extend([format!("{start}{apart}x"), format!("x{apart}{end}")]);
+        let around = |text: &String| [format!("{text}{end}"), format!("{start}{text}"), format!("{start}{text}{end}")];
+        texts.extend(examples.iter().flat_map(around));
     }
     texts.extend(["x", "other", "x1", "1", ""].map(str::to_owned));
+    let short: Vec<_> =
+        texts.iter().filter_map(|text| Some((least.checked_sub(text.chars().count())?, text))).collect();
+    let padded: Vec<_> = short
+        .into_iter()
+        .filter(|(missing, _)| *missing > 0)
+        .flat_map(|(missing, text)| {
+            let pad = "x".repeat(missing);
+            let place = if text.starts_with(&*start) { start.len() } else { 0 };
+            [format!("{}{pad}{}", &text[..place], &text[place..]), format!("{text}{pad}")]
+        })
+        .collect();
+    texts.extend(padded);
     texts
+}
+
+fn longer(one: String, other: String) -> String {
+    if other.len() > one.len() { other } else { one }
+}
+
+/// The shortest text with this beginning and this end.
+fn overlapped(start: &str, end: &str) -> String {
+    let places = start.char_indices().map(|(place, _)| place);
+    let place = places.into_iter().find(|place| end.starts_with(&start[*place..])).unwrap_or(start.len());
+    format!("{}{end}", &start[..place])
 }
 
 /// What a glob is true of, with `wild` for each wildcard.

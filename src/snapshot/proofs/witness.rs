@@ -96,7 +96,9 @@ fn values(space: &Space, region: &Region, axis: usize, base: &Map<String, Value>
         match cell {
             Cell::Missing => values.push(None),
             Cell::Value(value) | Cell::Near(value) => values.push(Some(value.clone())),
-            Cell::Text => values.extend(text::candidates(&wanted).into_iter().map(|text| Some(Value::String(text)))),
+            Cell::Text => values.extend(
+                text::candidates(&wanted, space.axes[axis].least).into_iter().map(|text| Some(Value::String(text))),
+            ),
             Cell::List => values.extend([Some(text::list(&wanted)), Some(Value::Array(vec!["x".into()]))]),
             Cell::Object => values.push(Some(Value::Object(Map::new()))),
         }
