@@ -18,6 +18,8 @@ use crate::config::Hash;
 const MOST: usize = 20;
 const META: &str = "generation.json";
 const FILES: &str = "files";
+/// What the name of a generation that has errors begins with. No revision does.
+const BROKEN: &str = "broken-";
 
 /// What is known of a kept revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +125,28 @@ impl Generations {
     }
 }
 
+/// What files with errors are kept under, as they are no revision: the start of the hash of each path and content.
+#[must_use]
+pub fn broken_name(files: &[(PathBuf, Vec<u8>)]) -> String {
+    let mut hasher = Sha256::new();
+    for (path, content) in files {
+        for part in [path.as_os_str().as_encoded_bytes(), content] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    let hash = hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{BROKEN}{hash}")
+}
+
 impl Generation {
+    /// Whether it was kept with errors, for a rollback to be undone: then no server took it, and its name is that of
+    /// [`broken_name`].
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.revision.starts_with(BROKEN)
+    }
+
     fn read(folder: &Path) -> Option<Self> {
         // A hidden one is being written, or was when its writer died.
         if folder.file_name()?.as_encoded_bytes().starts_with(b".") {

@@ -6,7 +6,7 @@ mod report;
 mod retired;
 mod started;
 
-pub use generations::{Generation, Generations, Label};
+pub use generations::{Generation, Generations, Label, broken_name};
 pub use report::{Declined, Effect, Order, ReloadResult, Report, Trigger};
 
 use std::path::{Path, PathBuf};

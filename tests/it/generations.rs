@@ -47,6 +47,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The copy of a file that is kept under a name.
+fn copy(scenario: &Scenario, name: &str, file: &str) -> PathBuf {
+    let is_meant = |path: &PathBuf| path.to_str().unwrap().contains(name) && path.ends_with(format!("files/{file}"));
+    files(&scenario.file("state/generations")).into_iter().find(is_meant).unwrap()
+}
+
 fn revision(report: &Value) -> String {
     report["revision"].as_str().unwrap().to_owned()
 }
@@ -120,15 +126,14 @@ async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     assert!(diff.contains("+[broken"), "{diff}");
     out(config(scenario, &[&at[..], &["rollback", &first]].concat()));
     assert_eq!(fs::read_to_string(scenario.path()).unwrap(), good);
-    assert!(log(scenario)[0].starts_with("broken-"), "{:?}", log(scenario));
-
-    let error = refused(config(scenario, &["rollback", "broken-"]));
-    assert!(error.contains("nothing was changed") && error.contains("fanfare.toml"), "{error}");
+    let broken = log(scenario)[0].clone();
+    assert!(broken.starts_with("broken-"), "{broken}");
+    assert!(out(config(scenario, &["diff", &broken[..9]])).contains("-[broken"));
     assert!(refused(config(scenario, &["rollback", "0000"])).contains("config log"));
     assert_eq!(fs::read_to_string(scenario.path()).unwrap(), good);
 
     // What was kept and altered since is not put back, nor what needs a key that is gone.
-    let copy = files(&folder).into_iter().find(|file| file.ends_with("files/plugins/muted_threads.rhai")).unwrap();
+    let copy = copy(scenario, &first, "plugins/muted_threads.rhai");
     let script = fs::read_to_string(&copy).unwrap();
     fs::write(&copy, format!("{script}// altered")).unwrap();
     if log(scenario).iter().filter(|kept| **kept == first).count() == 1 {
@@ -138,6 +143,41 @@ async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     fs::remove_file(scenario.file("app.secret")).unwrap();
     let error = refused(config(scenario, &["rollback", &first]));
     assert!(error.contains("app.secret") && error.contains("nothing was changed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_rollback_from_a_broken_edit_is_undone_with_all_that_was_edited() {
+    let server = TestServer::start(kept()).await;
+    let scenario = &server.scenario;
+    eventually("the first revision is kept", async || log(scenario).len() == 1).await;
+    let first = log(scenario)[0].clone();
+    let schema = scenario.file("schemas/order.updated.json");
+    let (good, good_schema) = (fs::read_to_string(scenario.path()).unwrap(), fs::read_to_string(&schema).unwrap());
+    // Half a day's work: a rule in a file of its own, a schema, and a slip of the pen.
+    fs::create_dir(scenario.file("conf.d")).unwrap();
+    fs::write(scenario.file("conf.d/ops.toml"), RULE).unwrap();
+    fs::write(&schema, good_schema.replacen('{', "{\n", 1)).unwrap();
+    scenario.edit("filter = \"muted-threads\"", "filter = \"muted-thread\"");
+    let work = [scenario.path(), schema.clone(), scenario.file("conf.d/ops.toml")];
+    let edited = work.clone().map(|path| fs::read_to_string(path).unwrap());
+
+    out(config(scenario, &["rollback", &first]));
+    assert!(!work[2].exists());
+    assert_eq!(
+        (fs::read_to_string(scenario.path()).unwrap(), fs::read_to_string(&schema).unwrap()),
+        (good, good_schema)
+    );
+    let told = out(config(scenario, &["rollback", "broken-"]));
+    let broken = log(scenario).into_iter().find(|kept| kept.starts_with("broken-")).unwrap();
+    assert!(told.ends_with(&format!("fanfare.toml is {broken} again\n")), "{told}");
+    assert_eq!(work.map(|path| fs::read_to_string(path).unwrap()), edited);
+    // The server takes no notice, and there is a way back again.
+    assert_eq!(server.reload().await.status, 422);
+    out(config(scenario, &["rollback", &first]));
+    assert_eq!(revision(&server.reload().await.ok()), first);
+
+    fs::write(copy(scenario, &broken, "conf.d/ops.toml"), "# altered").unwrap();
+    assert!(refused(config(scenario, &["rollback", &broken])).contains("nothing was changed"));
 }
 
 #[tokio::test]

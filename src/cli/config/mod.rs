@@ -35,18 +35,18 @@ pub(super) struct HistoryArgs {
 
 #[derive(Debug, Subcommand)]
 enum HistoryCommand {
-    /// List the revisions that were kept, the newest first
+    /// List the revisions that were kept, the newest first, and what a rollback kept as broken
     Log,
     /// Show what differs between a revision and the files as they are, or another revision or file
     Diff {
-        /// A revision, or as much of it as no other begins with
+        /// A revision or what was kept as broken, or as much of its name as no other begins with
         from: String,
         /// A revision or a main configuration file; by default the one of `--config`
         to: Option<String>,
     },
     /// Put the files of a revision back in place; a server that runs takes them then
     Rollback {
-        /// A revision, or as much of it as no other begins with
+        /// A revision or what was kept as broken, or as much of its name as no other begins with
         revision: String,
     },
 }
