@@ -17,7 +17,8 @@ use crate::schemas::{Field as SchemaField, FieldKind, JsonType, SchemaRegistry};
 use crate::snapshot::proofs::{Invariant, Tie, ties};
 
 /// Members that every notification may have, beside `data`.
-const ENVELOPE: [&str; 9] = ["type", "userId", "title", "message", "priority", "tags", "source", "collapseKey", "id"];
+pub(super) const ENVELOPE: [&str; 9] =
+    ["type", "userId", "title", "message", "priority", "tags", "source", "collapseKey", "id"];
 
 /// The windows that compiled.
 type Windows = HashMap<Name, Arc<Window>>;
@@ -226,7 +227,7 @@ impl Cx {
             Condition::Not(inner) => self.check_fields(inner, type_name, declared),
             Condition::During(_) | Condition::NotDuring(_) | Condition::Faulty(Fault { path: None, .. }) => {}
             Condition::Field { path, .. } | Condition::Faulty(Fault { path: Some(path), .. }) => {
-                if !path.value.starts_with("data.") && !ENVELOPE.contains(&path.value.as_str()) {
+                if !is_path(path) {
                     let diagnostic =
                         Diagnostic::error(Code::NoPath, path.span, format!("a notification has no `{}`", path.value));
                     self.push_once(path, diagnostic.did_you_mean(&path.value, ENVELOPE));
@@ -305,6 +306,11 @@ impl Cx {
             }
         }
     }
+}
+
+/// Whether a notification may have something there.
+pub(super) fn is_path(path: &str) -> bool {
+    path.starts_with("data.") || ENVELOPE.contains(&path)
 }
 
 /// Stands for a condition that has a fault: like that one it may be true or not, and it excludes nothing.
