@@ -42,7 +42,8 @@
 //! - Everything is decided before anything is sent, by [`snapshot::evaluate`], which serving, dry runs, `explain` and
 //!   tests share.
 //! - Only [`pipeline`] publishes and attaches; only [`snapshot::Live`] swaps the snapshot; only `http/error.rs` turns
-//!   errors into statuses; only [`app`] spawns long-lived tasks.
+//!   errors into faults, and only `http/fault.rs` gives these their codes and statuses; only [`app`] spawns long-lived
+//!   tasks.
 //! - The hub never waits for a subscriber, and never passes over a record in silence: a hole is repaired or told.
 
 pub mod app;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::error::Problem;
 use super::extract::{self, From};
+use super::fault::RequestFault;
 use super::publish::{self, Asked};
 use crate::auth::{Action, AuthError, Credential, Proof};
 use crate::notification::Reason;
@@ -39,7 +40,7 @@ fn authorize(context: &Context, credential: Option<&Credential>) -> Result<(), P
         // Whoever presented nothing is asked for a credential.
         Some(Err(_)) if caller.proof == Proof::Anonymous => Err(AuthError::Missing.into()),
         Some(Err(denied)) => Err(PublishError::Forbidden(denied).into()),
-        None => Err(Problem::of(StatusCode::FORBIDDEN, Reason::Forbidden)),
+        None => Err(Problem::new(Reason::Forbidden, format!("there is no policy `{}`", policy.value))),
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn metrics(State(context): State<Arc<Context>>) -> Response {
         Ok(text) => text.into_response(),
         Err(error) => {
             let detail = format!("the metrics cannot be written: {error}");
-            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response();
+            return Problem::new(RequestFault::Internal, detail).into_response();
         }
     };
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -83,10 +84,8 @@ pub(super) async fn reload(
     let dry_run = publish::mode(asked)? == Mode::DryRun;
     let order = Order { trigger: Trigger::Request, dry_run, expected: expected(&headers)? };
     let report = context.reload.reload(order).await.map_err(|declined| match declined {
-        Declined::Stopping => Problem::of(StatusCode::SERVICE_UNAVAILABLE, Reason::Draining),
-        Declined::OtherRevision(_) => {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "other_revision", declined.to_string())
-        }
+        Declined::Stopping => Problem::new(Reason::Draining, declined.to_string()),
+        Declined::OtherRevision(_) => Problem::new(RequestFault::OtherRevision, declined.to_string()),
     })?;
     let status = match report.result {
         ReloadResult::Applied | ReloadResult::Unchanged | ReloadResult::Applicable => StatusCode::OK,
@@ -137,7 +136,7 @@ fn expected(headers: &HeaderMap) -> Result<Option<Vec<String>>, Problem> {
             let quoted = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
             let Some(revision) = quoted else {
                 let detail = "If-Match takes revisions in quotes, or *";
-                return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_header", detail));
+                return Err(Problem::new(RequestFault::BadHeader, detail));
             };
             let revisions = revisions.get_or_insert_with(Vec::new);
             if !tag.starts_with("W/") {

@@ -1,12 +1,13 @@
 //! Reads request bodies: of the right kind, within the size and the time that the server allows.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::Context;
 use super::error::Problem;
+use super::fault::RequestFault;
 use crate::notification::Reason;
 
 /// The charset that a content type names. JSON has none (RFC 8259, section 11), but producers send it.
@@ -28,26 +29,24 @@ pub(super) async fn read(
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_types.iter().any(|allowed| media_type.eq_ignore_ascii_case(allowed)) {
         let detail = format!("content-type `{}` is not {}", media_type.escape_debug(), media_types.join(" or "));
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        return Err(Problem::new(RequestFault::UnsupportedMediaType, detail));
     }
     if let Some(charset) = charset(content_type).filter(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
         let detail = format!("charset `{}` is not utf-8", charset.escape_debug());
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        return Err(Problem::new(RequestFault::UnsupportedMediaType, detail));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
         let detail = "compressed bodies are not taken";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        return Err(Problem::new(RequestFault::UnsupportedMediaType, detail));
     }
     let read = Limited::new(body, context.max_body).collect();
     match tokio::time::timeout(context.body_timeout, read).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the body is larger than {} bytes", context.max_body);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::BodyTooLarge.code(), detail))
+            Err(Problem::new(Reason::BodyTooLarge, detail))
         }
-        Ok(Err(error)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("the body ended early: {error}")))
-        }
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body took too long")),
+        Ok(Err(error)) => Err(Problem::new(RequestFault::IncompleteBody, format!("the body ended early: {error}"))),
+        Err(_) => Err(Problem::new(RequestFault::BodyTimeout, "the body took too long")),
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::error::Problem;
 use super::extract::{self, From};
+use super::fault::RequestFault;
 use crate::broker::LaneInfo;
 use crate::pipeline::Inspection;
 
@@ -20,8 +21,7 @@ pub(super) async fn info(
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    let Path(channel) =
-        path.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad_channel", rejection.body_text()))?;
+    let Path(channel) = path.map_err(|rejection| Problem::new(RequestFault::BadChannel, rejection.body_text()))?;
     let credential = extract::credential(&headers, From::HeaderOrCookie)?;
     let Inspection { lanes: [express, normal], here, elsewhere } =
         context.pipeline.inspect(credential.as_ref(), &channel).await?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +12,8 @@ use uuid::Uuid;
 
 use super::Context;
 use super::error::Problem;
-use super::explain::{Questions, bad_query, explained, receives};
+use super::explain::{Questions, explained, receives};
+use super::fault::RequestFault;
 use crate::notification::{ChannelName, Name, Outcome, closest};
 use crate::pipeline::{Told, Traced};
 
@@ -66,7 +66,7 @@ pub(super) async fn decisions(
     State(context): State<Arc<Context>>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(wanted) = wanted.map_err(bad_query)?;
+    let Query(wanted) = wanted?;
     let (outcome, type_name) = (wanted.outcome()?, wanted.type_name(&context)?);
     let fits = |traced: &Traced| {
         type_name.is_none_or(|wanted| traced.type_name.as_str() == wanted)
@@ -84,14 +84,14 @@ pub(super) async fn decision(
     path: Result<Path<String>, PathRejection>,
     asked: Result<Query<Questions>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
+    let bad = |detail| Problem::new(RequestFault::BadId, detail);
     let Path(id) = path.map_err(|rejection| bad(rejection.body_text()))?;
     let id: Uuid = id.parse().map_err(|_| bad(format!("`{id}` is no id of a notification")))?;
-    let Query(asked) = asked.map_err(bad_query)?;
+    let Query(asked) = asked?;
     let at = asked.at()?;
     let Some(traced) = context.pipeline.trace.find(id) else {
         let detail = format!("no decision about {id} is kept on this node");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
+        return Err(Problem::new(RequestFault::NotFound, detail));
     };
     let mut told = json!(*traced);
     if let Some(notification) = traced.notification() {
@@ -125,5 +125,5 @@ fn unknown<'a>(parameter: &str, got: &str, known: impl Iterator<Item = &'a str>)
         (None, more) => format!("there are {} and {} more", known[..MAX_LISTED].join(", "), more - MAX_LISTED),
     };
     let detail = format!("`{parameter}` is unknown: `{got}`; {help}");
-    Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    Problem::new(RequestFault::BadQuery, detail)
 }

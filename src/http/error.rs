@@ -1,18 +1,20 @@
-//! Refusals as problem documents (RFC 9457). The only place that turns errors into statuses.
+//! Refusals as problem documents (RFC 9457). The only place that turns errors into faults, which have a status each.
 
 use std::any::Any;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::rejection::QueryRejection;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::fault::{Fault, RequestFault};
 use crate::auth::AuthError;
 use crate::hub::CloseReason;
 use crate::limits::Limited;
 use crate::notification::{Reason, Violation};
 use crate::pipeline::{AttachError, PublishError};
-use crate::snapshot::{NotSubscribable, Refusal};
+use crate::snapshot::NotSubscribable;
 
 /// A refusal, as the caller reads it.
 #[derive(Debug, Clone)]
@@ -20,8 +22,7 @@ pub(super) struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
-    status: StatusCode,
-    code: &'static str,
+    fault: Fault,
     detail: String,
     errors: Vec<Violation>,
     /// What a policy asked for, entry by entry.
@@ -30,17 +31,13 @@ struct Parts {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(fault: impl Into<Fault>, detail: impl Into<String>) -> Self {
         let (errors, why, headers) = (Vec::new(), Vec::new(), HeaderMap::new());
-        Self(Box::new(Parts { status, code, detail: detail.into(), errors, why, headers }))
+        Self(Box::new(Parts { fault: fault.into(), detail: detail.into(), errors, why, headers }))
     }
 
-    pub(super) fn of(status: StatusCode, reason: Reason) -> Self {
-        Self::new(status, reason.code(), reason.describe())
-    }
-
-    pub(super) fn code(&self) -> &'static str {
-        self.0.code
+    pub(super) fn is(&self, fault: impl Into<Fault>) -> bool {
+        self.0.fault == fault.into()
     }
 
     fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
@@ -66,11 +63,12 @@ impl Problem {
 
     /// The body, which a batch also embeds for one item.
     pub(super) fn to_json(&self) -> Value {
-        let Parts { status, code, detail, errors, why, .. } = &*self.0;
+        let Parts { fault, detail, errors, why, .. } = &*self.0;
+        let code = fault.code();
         let mut body = json!({
             "type": format!("urn:fanfare:problem:{code}"),
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
+            "title": fault.describe(),
+            "status": fault.status().as_u16(),
             "code": code,
             "detail": detail,
         });
@@ -88,7 +86,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.to_json().to_string();
-        let mut response = (self.0.status, body).into_response();
+        let mut response = (self.0.fault.status(), body).into_response();
         response.headers_mut().extend(self.0.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -98,29 +96,19 @@ impl IntoResponse for Problem {
 
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
-        let code = error.reason().code();
-        let plain = |status| Self::new(status, code, error.to_string());
+        let problem = Self::new(error.reason(), error.to_string());
         match error {
             PublishError::Unauthenticated(error) => error.into(),
-            PublishError::Malformed(errors) => Self::of(StatusCode::BAD_REQUEST, Reason::Malformed).errors(errors),
-            PublishError::Invalid(errors) => Self::of(StatusCode::UNPROCESSABLE_ENTITY, Reason::Invalid).errors(errors),
-            PublishError::UnknownType { .. } => {
-                let error = Violation::new("/type", "is not a declared type");
-                plain(StatusCode::UNPROCESSABLE_ENTITY).errors(vec![error])
-            }
-            PublishError::Forbidden(denied) => {
-                Self::new(StatusCode::FORBIDDEN, code, denied.to_string()).why(&denied.why)
-            }
-            PublishError::Limited(ref limited) => rate_limited(plain(StatusCode::TOO_MANY_REQUESTS), limited),
-            PublishError::Refused(Refusal::BadSegment { .. } | Refusal::Unmatched) => {
-                plain(StatusCode::UNPROCESSABLE_ENTITY)
-            }
-            PublishError::KeyReused => plain(StatusCode::UNPROCESSABLE_ENTITY),
-            PublishError::InFlight => plain(StatusCode::CONFLICT).retry_after(Duration::from_secs(1)),
-            PublishError::NotAccepted(_)
+            PublishError::Malformed(errors) | PublishError::Invalid(errors) => problem.errors(errors),
+            PublishError::UnknownType { .. } => problem.errors(vec![Violation::new("/type", "is not a declared type")]),
+            PublishError::Forbidden(denied) => problem.why(&denied.why),
+            PublishError::Limited(limited) => rate_limited(problem, &limited),
+            PublishError::Refused(_) | PublishError::KeyReused => problem,
+            PublishError::InFlight
+            | PublishError::NotAccepted(_)
             | PublishError::UnknownOutcome(_)
             | PublishError::PartlyStored(_)
-            | PublishError::Draining => plain(StatusCode::SERVICE_UNAVAILABLE).retry_after(Duration::from_secs(1)),
+            | PublishError::Draining => problem.retry_after(Duration::from_secs(1)),
         }
     }
 }
@@ -132,36 +120,45 @@ impl From<AuthError> for Problem {
             AuthError::Missing => "Bearer realm=\"fanfare\"".to_owned(),
             _ => format!("Bearer realm=\"fanfare\", error=\"invalid_token\", error_description=\"{}\"", error.code()),
         };
-        Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthenticated.code(), error.to_string())
-            .header(header::WWW_AUTHENTICATE, challenge)
+        Self::new(Reason::Unauthenticated, error.to_string()).header(header::WWW_AUTHENTICATE, challenge)
     }
 }
 
 impl From<AttachError> for Problem {
     fn from(error: AttachError) -> Self {
-        let plain = |status, code| Self::new(status, code, error.to_string());
-        match &error {
-            AttachError::Unauthenticated(error) => error.clone().into(),
-            AttachError::BadParameter { .. } => plain(StatusCode::BAD_REQUEST, "bad_query"),
-            AttachError::NoChannel => plain(StatusCode::BAD_REQUEST, "no_channel"),
-            AttachError::TooManyChannels(_) => plain(StatusCode::BAD_REQUEST, "too_many_channels"),
-            AttachError::BadChannel(_) => plain(StatusCode::BAD_REQUEST, "bad_channel"),
-            AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => {
-                plain(StatusCode::NOT_FOUND, "unknown_channel")
-            }
-            AttachError::NotSubscribable(NotSubscribable::Denied(denied)) => {
-                plain(StatusCode::FORBIDDEN, Reason::Forbidden.code()).why(&denied.why)
-            }
-            AttachError::TooManyStreams(_) => {
-                plain(StatusCode::TOO_MANY_REQUESTS, "too_many_streams").retry_after(Duration::from_secs(5))
-            }
-            AttachError::Unavailable(_) => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "unavailable").retry_after(Duration::from_secs(2))
-            }
-            AttachError::Draining => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, Reason::Draining.code()).retry_after(Duration::from_secs(2))
-            }
+        let problem = Self::new(fault(&error), error.to_string());
+        match error {
+            AttachError::Unauthenticated(error) => error.into(),
+            AttachError::NotSubscribable(NotSubscribable::Denied(denied)) => problem.why(&denied.why),
+            AttachError::TooManyStreams(_) => problem.retry_after(Duration::from_secs(5)),
+            AttachError::Unavailable(_) | AttachError::Draining => problem.retry_after(Duration::from_secs(2)),
+            AttachError::BadParameter { .. }
+            | AttachError::NoChannel
+            | AttachError::TooManyChannels(_)
+            | AttachError::BadChannel(_)
+            | AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => problem,
         }
+    }
+}
+
+fn fault(error: &AttachError) -> Fault {
+    match error {
+        AttachError::Unauthenticated(_) => Reason::Unauthenticated.into(),
+        AttachError::BadParameter { .. } => RequestFault::BadQuery.into(),
+        AttachError::NoChannel => RequestFault::NoChannel.into(),
+        AttachError::TooManyChannels(_) => RequestFault::TooManyChannels.into(),
+        AttachError::BadChannel(_) => RequestFault::BadChannel.into(),
+        AttachError::NotSubscribable(NotSubscribable::Unknown(_)) => RequestFault::UnknownChannel.into(),
+        AttachError::NotSubscribable(NotSubscribable::Denied(_)) => Reason::Forbidden.into(),
+        AttachError::TooManyStreams(_) => RequestFault::TooManyStreams.into(),
+        AttachError::Unavailable(_) => RequestFault::Unavailable.into(),
+        AttachError::Draining => Reason::Draining.into(),
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(RequestFault::BadQuery, rejection.body_text())
     }
 }
 
@@ -209,14 +206,14 @@ pub(super) fn rate_limit_fields(headers: &mut HeaderMap, policy: &str, state: &s
 }
 
 pub(super) async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    Problem::new(RequestFault::NotFound, "there is nothing at this path")
 }
 
 pub(super) async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
+    Problem::new(RequestFault::MethodNotAllowed, "this path does not take that method")
 }
 
 pub(super) fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     // The panic hook has logged it; the caller learns nothing of the inside.
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed on this request").into_response()
+    Problem::new(RequestFault::Internal, "the server failed on this request").into_response()
 }

@@ -6,13 +6,14 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::error::Problem;
+use super::fault::RequestFault;
 use crate::limits::Remaining;
 use crate::notification::{ChannelName, Draft, Notification};
 use crate::pipeline::{Listeners, PublishError, Receives};
@@ -35,7 +36,7 @@ impl Questions {
         let Some(text) = &self.at else { return Ok(None) };
         let at = text.parse().map_err(|_| {
             let detail = format!("`at` is not a time such as 2026-03-29T23:10:00Z: {text}");
-            Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+            Problem::new(RequestFault::BadQuery, detail)
         })?;
         Ok(Some(at))
     }
@@ -48,7 +49,7 @@ pub(super) async fn explain(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let Query(asked) = asked.map_err(bad_query)?;
+    let Query(asked) = asked?;
     let body = super::body::read(&context, &headers, body, &["application/json"]).await?;
     let snapshot = context.pipeline.live.load();
     let now = asked.at()?.unwrap_or_else(Timestamp::now);
@@ -106,8 +107,4 @@ pub(super) fn receives(user: &str, receives: &Receives) -> Value {
         }
     };
     json!({"user": user, "receives": why.is_none(), "channels": channels, "streams": streams, "why": why})
-}
-
-pub(super) fn bad_query(rejection: QueryRejection) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
 }

@@ -1,9 +1,10 @@
 //! What requests carry: credentials, keys, cursors, trace ids.
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Version, header};
 
 use super::error::Problem;
+use super::fault::RequestFault;
 use crate::auth::{AuthError, Credential};
 use crate::telemetry::TraceParent;
 
@@ -28,7 +29,7 @@ pub(super) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Pr
         (Some(_), Some(_)) => false,
     };
     let detail = "a request of HTTP/1.1 has one header `Host`, and it is a host";
-    if valid { Ok(()) } else { Err(Problem::new(StatusCode::BAD_REQUEST, "bad_host", detail)) }
+    if valid { Ok(()) } else { Err(Problem::new(RequestFault::BadHost, detail)) }
 }
 
 /// Empty where the target has no authority (RFC 9110, section 7.2).
@@ -59,7 +60,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
         return Ok(Some(text));
     }
     let detail = format!("Idempotency-Key is not 1 to {MAX_KEY} visible ASCII characters");
-    Err(Problem::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", detail))
+    Err(Problem::new(RequestFault::BadIdempotencyKey, detail))
 }
 
 /// The trace that the caller is part of, for the log.

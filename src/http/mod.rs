@@ -7,6 +7,7 @@ mod decisions;
 mod error;
 mod explain;
 mod extract;
+mod fault;
 mod handoff;
 mod health;
 mod publish;

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::Context;
 use super::error::{Problem, rate_limit_fields};
 use super::extract::{self, From};
+use super::fault::RequestFault;
 use crate::notification::Reason;
 use crate::pipeline::{Mode, PublishError, Receipt, Submission};
 
@@ -36,12 +37,11 @@ pub(super) type Asked = Result<Query<Options>, QueryRejection>;
 
 /// Whether the query asks for a dry run.
 pub(super) fn mode(asked: Asked) -> Result<Mode, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail);
-    let Query(options) = asked.map_err(|rejection| bad(rejection.body_text()))?;
+    let Query(options) = asked?;
     match options.dry_run.as_deref() {
         None | Some("0" | "false") => Ok(Mode::Publish),
         Some("" | "1" | "true") => Ok(Mode::DryRun),
-        Some(_) => Err(bad("dry_run is neither 1 nor 0".to_owned())),
+        Some(_) => Err(Problem::new(RequestFault::BadQuery, "dry_run is neither 1 nor 0")),
     }
 }
 
@@ -56,8 +56,8 @@ pub(super) async fn one(
     let credential = extract::credential(&headers, From::Header)?;
     let idempotency_key = extract::idempotency_key(&headers)?;
     let body = super::body::read(&context, &headers, body, &[JSON]).await.inspect_err(|problem| {
-        if mode == Mode::Publish && problem.code() == Reason::BodyTooLarge.code() {
-            context.pipeline.metrics.ended(problem.code());
+        if mode == Mode::Publish && problem.is(Reason::BodyTooLarge) {
+            context.pipeline.metrics.ended(Reason::BodyTooLarge.code());
         }
     })?;
     let submission = Submission { credential: credential.as_ref(), body: &body, idempotency_key, mode };
@@ -134,7 +134,7 @@ async fn accept(
 
 /// The texts of a batch's items: of an array's elements, or of the lines.
 fn items(body: &[u8]) -> Result<Vec<String>, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, Reason::Malformed.code(), detail);
+    let bad = |detail: String| Problem::new(Reason::Malformed, detail);
     let text = std::str::from_utf8(body).map_err(|error| bad(format!("the body is not UTF-8: {error}")))?;
     let items: Vec<String> = if text.trim_start().starts_with('[') {
         let elements: Vec<&RawValue> =

@@ -12,6 +12,7 @@ use http_body::Body as _;
 use super::Context;
 use super::error::{Problem, SoftRefusal};
 use super::extract::{self, From};
+use super::fault::RequestFault;
 use super::server::Connection;
 use crate::hub::{Bye, CloseReason, Framing, Reader, SseBody, Start, refusal};
 use crate::pipeline::{AttachError, Request};
@@ -33,11 +34,11 @@ pub(super) async fn events(
     if !sent.is_end_stream() {
         // Bytes of it may come when the socket has left hyper, and would be taken for another request.
         let detail = "a request for a stream has no body";
-        return Problem::new(StatusCode::BAD_REQUEST, "unexpected_body", detail).into_response();
+        return Problem::new(RequestFault::UnexpectedBody, detail).into_response();
     }
     if !accepts_events(&headers) {
         let detail = "this path answers with text/event-stream only";
-        return Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail).into_response();
+        return Problem::new(RequestFault::NotAcceptable, detail).into_response();
     }
     let query = Query::parse(query.as_deref().unwrap_or_default());
     let last_event_id = headers.get("last-event-id").map(HeaderValue::as_bytes).filter(|id| !id.is_empty());

@@ -73,7 +73,7 @@ reasons! {
     Malformed = "malformed", Rejected;
     /// No type of that name is declared.
     UnknownType = "unknown_type", Rejected;
-    /// The type's policy does not let this principal publish it.
+    /// A policy does not let this principal do it.
     Forbidden = "forbidden", Rejected;
     /// A rate limit is used up.
     Limited = "limited", Rejected;

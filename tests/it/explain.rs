@@ -35,7 +35,7 @@ async fn an_explanation_tells_windows_at_a_time_and_the_limit_as_it_stands() {
     let day = explain(&server, "?at=2026-01-10T12:00:00Z", &order("c7", 1)).await;
     assert_eq!(day["steps"][0]["windows"], json!([{"window": "night", "open": false}]));
     assert_eq!(day["outcome"], "routed");
-    server.admin_post("/v1/admin/explain?at=noon", &order("c7", 1)).await.refused(400, "bad_request");
+    server.admin_post("/v1/admin/explain?at=noon", &order("c7", 1)).await.refused(400, "bad_query");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn what_became_of_a_notification_is_told_afterwards() {
     assert_eq!(latest["decisions"][0]["reason"], "unmatched", "{latest}");
     let of_drops = server.admin_get("/v1/admin/decisions?outcome=dropped&type=order.updated").await.ok();
     assert_eq!(of_drops["decisions"].as_array().unwrap().len(), 1);
-    server.admin_get("/v1/admin/decisions/nonsense").await.refused(400, "bad_request");
+    server.admin_get("/v1/admin/decisions/nonsense").await.refused(400, "bad_id");
     server.admin_get("/v1/admin/decisions/00000000-0000-4000-8000-000000000000").await.refused(404, "not_found");
     // Where its type says so, the notification is kept, and why it went its way.
     let receipt = server.publish(alert("c7", "x")).await.accepted();
@@ -81,7 +81,7 @@ async fn decisions_are_not_asked_for_by_a_name_that_nothing_has() {
     for (query, why) in refused {
         let answer = server.admin_get(&format!("/v1/admin/decisions?{query}")).await;
         assert_eq!(answer.json()["detail"], why);
-        answer.refused(400, "bad_request");
+        answer.refused(400, "bad_query");
     }
     // A type that is declared no more has decisions still.
     server.publish(mention("u1", &["u2"])).await.accepted();
