@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::replay::ReplayArgs;
+use super::replay::{ReplayArgs, Replayed};
 use super::{ConfigArgs, TESTS_FAILED, WARNINGS_DENIED, print};
 use crate::config::{self, Colour, Diagnostics, Secrets, Severity};
-use crate::snapshot::{Depth, Snapshot, compile};
+use crate::snapshot::{Compiled, Depth, Snapshot, compile};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -36,32 +36,65 @@ enum Format {
     Sarif,
 }
 
-/// Compiles the configuration as the server would, and prints every finding.
+/// Compiles the configuration as the server would, replays what was asked for through it, and prints every finding and
+/// what changes as one report.
 pub(super) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let compiled = compile(config::load_with_tests(&args.config.config, Secrets::Read), Depth::Advise);
-    report(&compiled.diagnostics, args.format)?;
-    let Some(snapshot) = compiled.snapshot else {
-        return Ok(if compiled.only_tests_fail { ExitCode::from(TESTS_FAILED) } else { ExitCode::FAILURE });
+    let Compiled { snapshot, diagnostics, only_tests_fail, .. } = &compiled;
+    let denied = args.deny_warnings && diagnostics.count(Severity::Warning) > 0;
+    let replayed = match snapshot {
+        Some(snapshot) if !denied => args.replay.replay(snapshot, &args.config.config).await,
+        _ => Ok(None),
     };
-    if args.deny_warnings && compiled.diagnostics.count(Severity::Warning) > 0 {
+    report(diagnostics, replayed.as_ref().ok().and_then(Option::as_ref), args.format)?;
+    let Some(snapshot) = snapshot else {
+        return Ok(if *only_tests_fail { ExitCode::from(TESTS_FAILED) } else { ExitCode::FAILURE });
+    };
+    if denied {
         return Ok(ExitCode::from(WARNINGS_DENIED));
     }
-    if matches!(args.format, Format::Text) {
-        print(&summary(&args, &snapshot))?;
+    let is_text = matches!(args.format, Format::Text);
+    if is_text {
+        print(&summary(&args, snapshot))?;
     }
-    args.replay.replay(&snapshot, &args.config.config).await
+    let Some(replayed) = replayed? else { return Ok(ExitCode::SUCCESS) };
+    if is_text {
+        print(&replayed.to_string())?;
+    }
+    Ok(if replayed.is_too_much() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn report(diagnostics: &Diagnostics, format: Format) -> anyhow::Result<()> {
+/// Prints the findings. What goes to standard output is one document, so what a replay found is part of it; as text it
+/// is printed apart.
+fn report(diagnostics: &Diagnostics, replayed: Option<&Replayed>, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Text => {
             let colour = if io::stderr().is_terminal() { Colour::Ansi } else { Colour::Plain };
             // To standard error, so that standard output stays empty when something is wrong.
             Ok(io::stderr().write_all(diagnostics.render(colour).as_bytes())?)
         }
-        Format::Json => print(&format!("{:#}\n", diagnostics.json())),
-        Format::Github => print(&diagnostics.github()),
-        Format::Sarif => print(&format!("{:#}\n", diagnostics.sarif())),
+        Format::Json => {
+            let mut report = diagnostics.json();
+            if let Some(replayed) = replayed {
+                report["replay"] = serde_json::to_value(replayed)?;
+            }
+            print(&format!("{report:#}\n"))
+        }
+        Format::Github => {
+            let replayed = replayed.map(|replayed| {
+                let command = if replayed.is_too_much() { "error" } else { "notice" };
+                format!("::{command} title=replay::{}\n", replayed.sum().replace('%', "%25"))
+            });
+            print(&(diagnostics.github() + replayed.unwrap_or_default().as_str()))
+        }
+        Format::Sarif => {
+            let mut report = diagnostics.sarif();
+            if let Some(replayed) = replayed {
+                // What the standard has no place for goes into a bag of properties (SARIF 2.1.0, section 3.8).
+                report["runs"][0]["properties"]["replay"] = serde_json::to_value(replayed)?;
+            }
+            print(&format!("{report:#}\n"))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Scenario, TestServer, alert, fanfare, mention, order, run_with_input, with};
+use crate::support::{Scenario, TestServer, alert, err, fanfare, mention, order, out, run_with_input, with};
 
 async fn explain(server: &TestServer, query: &str, notification: &Value) -> Value {
     server.admin_post(&format!("/v1/admin/explain{query}"), notification).await.ok()
@@ -203,4 +203,26 @@ async fn a_change_is_tried_on_what_was_published_of_late() {
     assert!(told.contains("data.total_cents is 200000, wanted gte 250000") && told.contains("-> team."), "{told}");
     assert_eq!(check(&["--max-change", "24%"]).await.status.code(), Some(1));
     assert_eq!(check(&["--max-change", "much"]).await.status.code(), Some(2));
+
+    // What goes to standard output for programs is one document, with the replay in it.
+    let json = async |format: &str| -> Value {
+        let done = check(&["--format", format, "--max-change", "24%"]).await;
+        assert_eq!((done.status.code(), err(&done)), (Some(1), ""));
+        serde_json::from_str(out(&done)).unwrap()
+    };
+    let report = json("json").await;
+    let replay = &report["replay"];
+    assert_eq!(
+        (&report["errors"], &replay["notifications"], &replay["maxChange"]),
+        (&json!(0), &json!(4), &json!(0.24))
+    );
+    let [change] = &replay["changes"].as_array().unwrap()[..] else { panic!("{replay}") };
+    assert_eq!((&change["type"], &replay["against"]), (&json!("order.updated"), &json!(other)));
+    assert_eq!(change["before"]["result"], "routed to user.c7");
+    assert_eq!(change["after"]["explanation"]["rules"], json!(["order-notable", "order"]));
+    assert_eq!(json("sarif").await["runs"][0]["properties"]["replay"], *replay);
+    let commands = check(&["--format", "github"]).await;
+    let lines = out(&commands).lines().collect::<Vec<_>>();
+    assert!(lines.iter().all(|line| line.starts_with("::notice ")), "{lines:?}");
+    assert_eq!(lines.last(), Some(&"::notice title=replay::1 of 4 outcomes change, 25.0 %25"));
 }

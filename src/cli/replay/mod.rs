@@ -1,8 +1,9 @@
 //! `fanfare check --against`: the notifications of late through two configurations, and which outcomes change.
 
-use std::fmt::Write as _;
+mod outcome;
+mod report;
+
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -12,10 +13,12 @@ use serde_json::Value;
 
 use super::client::{CredentialArgs, accepted};
 use super::config::kept_snapshot;
-use super::{faulty, print, read_input};
+use super::{faulty, read_input};
 use crate::config::{self, Secrets};
 use crate::notification::{Draft, Notification};
-use crate::snapshot::{self, Depth, Explanation, Snapshot, compile};
+use crate::snapshot::{Depth, Snapshot, compile};
+use outcome::Outcome;
+pub(super) use report::Replayed;
 
 #[derive(Debug, Args)]
 // A credential is for the server that is asked, and a file takes none.
@@ -50,42 +53,24 @@ struct Sample {
     at: Timestamp,
 }
 
-/// What a configuration makes of a notification.
-enum Outcome {
-    /// Its schema refuses it.
-    Invalid(String),
-    Decided(Explanation),
-}
-
 impl ReplayArgs {
-    /// Replays through `present`, whose main file is at `main`, and the other configuration, and prints which outcomes
-    /// change.
-    pub(super) async fn replay(&self, present: &Snapshot, main: &Path) -> anyhow::Result<ExitCode> {
-        let Some(against) = &self.against else { return Ok(ExitCode::SUCCESS) };
+    /// Replays through `present`, whose main file is at `main`, and the other configuration, if one is named.
+    pub(super) async fn replay(&self, present: &Snapshot, main: &Path) -> anyhow::Result<Option<Replayed>> {
+        let Some(against) = &self.against else { return Ok(None) };
         let (other, gone) = compiled(against, present, main)?;
-        let gone = gone.map(|folder| folder.display().to_string());
         let samples = samples(&self.answer(present).await?)?;
         if samples.is_empty() {
             bail!("there is nothing to replay: no notification was kept, which takes `trace = true` in its type");
         }
-        let mut changed = 0;
-        let mut report = String::new();
-        for sample in &samples {
-            let (before, after) = (outcome(&other, sample), outcome(present, sample));
-            if before.result() != after.result() {
-                changed += 1;
-                let draft = &sample.notification.draft;
-                writeln!(report, "{} {} at {}", sample.notification.id, draft.type_name, sample.at)?;
-                let told = gone.iter().fold(before.told(), |told, folder| told.replace(folder, against));
-                writeln!(report, "  {against} has it: {}\n{}", before.result(), indented(&told))?;
-                writeln!(report, "  now: {}\n{}", after.result(), indented(&after.told()))?;
+        let mut replayed = Replayed::new(against, samples.len(), self.max_change);
+        for Sample { notification, at } in &samples {
+            let (mut before, after) = (Outcome::of(&other, notification, *at), Outcome::of(present, notification, *at));
+            if let Some(folder) = &gone {
+                before.rename(&folder.display().to_string(), against);
             }
+            replayed.add(notification, *at, before, after);
         }
-        let share = changed as f64 / samples.len() as f64;
-        let of = samples.len();
-        print(&format!("{report}{changed} of {of} outcomes change, {:.1} %\n", share * 100.0))?;
-        let too_many = self.max_change.is_some_and(|most| share > most);
-        Ok(if too_many { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(Some(replayed))
     }
 
     async fn answer(&self, present: &Snapshot) -> anyhow::Result<Value> {
@@ -136,49 +121,6 @@ fn samples(answer: &Value) -> anyhow::Result<Vec<Sample>> {
         Ok(Sample { notification: Arc::new(Notification { id, ..Notification::accept(draft, at) }), at })
     })
     .collect()
-}
-
-fn outcome(snapshot: &Snapshot, sample: &Sample) -> Outcome {
-    match snapshot.schemas.validate(sample.notification.draft.clone()) {
-        Ok(_) => Outcome::Decided(snapshot::explain(snapshot, &sample.notification, sample.at)),
-        Err(violations) => {
-            let faults: Vec<_> = violations.iter().map(ToString::to_string).collect();
-            Outcome::Invalid(faults.join("; "))
-        }
-    }
-}
-
-impl Outcome {
-    /// What is compared: the end, the channels, and why it was dropped.
-    fn result(&self) -> String {
-        let explanation = match self {
-            Self::Invalid(_) => return "invalid".to_owned(),
-            Self::Decided(explanation) => explanation,
-        };
-        let decision = &explanation.decision;
-        let mut channels: Vec<_> = decision.deliveries.iter().map(|delivery| delivery.channel.as_str()).collect();
-        channels.sort_unstable();
-        let dropped: Vec<_> = decision.dropped.iter().map(|dropped| dropped.reason.as_str()).collect();
-        let mut result = explanation.reason().code().to_owned();
-        if !channels.is_empty() {
-            result.push_str(&format!(" to {}", channels.join(", ")));
-        }
-        if !dropped.is_empty() {
-            result.push_str(&format!(" dropped for {}", dropped.join(", ")));
-        }
-        result
-    }
-
-    fn told(&self) -> String {
-        match self {
-            Self::Invalid(faults) => faults.clone(),
-            Self::Decided(explanation) => explanation.to_string(),
-        }
-    }
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect::<String>().trim_end().to_owned()
 }
 
 /// A share such as `5%` or `0.05`.
