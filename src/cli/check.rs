@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::replay::{ReplayArgs, Replayed};
-use super::{ConfigArgs, TESTS_FAILED, WARNINGS_DENIED, print};
+use super::status::Status;
+use super::{ConfigArgs, print};
 use crate::config::{self, Colour, Diagnostics, Secrets, Severity};
 use crate::snapshot::{Compiled, Depth, Snapshot, compile};
 
@@ -48,20 +49,20 @@ pub(super) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     };
     report(diagnostics, replayed.as_ref().ok().and_then(Option::as_ref), args.format)?;
     let Some(snapshot) = snapshot else {
-        return Ok(if *only_tests_fail { ExitCode::from(TESTS_FAILED) } else { ExitCode::FAILURE });
+        return Ok(if *only_tests_fail { Status::TestsFailed.into() } else { Status::Failed.into() });
     };
     if denied {
-        return Ok(ExitCode::from(WARNINGS_DENIED));
+        return Ok(Status::WarningsDenied.into());
     }
     let is_text = matches!(args.format, Format::Text);
     if is_text {
         print(&summary(&args, snapshot))?;
     }
-    let Some(replayed) = replayed? else { return Ok(ExitCode::SUCCESS) };
+    let Some(replayed) = replayed? else { return Ok(Status::Done.into()) };
     if is_text {
         print(&replayed.to_string())?;
     }
-    Ok(if replayed.is_too_much() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if replayed.is_too_much() { Status::Failed.into() } else { Status::Done.into() })
 }
 
 /// Prints the findings. What goes to standard output is one document, so what a replay found is part of it; as text it

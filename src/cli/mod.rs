@@ -12,6 +12,7 @@ mod publish;
 mod replay;
 mod schema;
 mod serve;
+mod status;
 mod subscribe;
 mod test;
 mod token;
@@ -23,31 +24,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 
+use self::status::Status;
 use crate::config::Diagnostics;
 use crate::telemetry::{self, Format};
 
-/// Exit status of a command that is not called as it should be, as the parser of arguments has it.
-const USAGE: u8 = 2;
-/// Exit status of `check` when there are warnings and they are denied.
-const WARNINGS_DENIED: u8 = 3;
-/// Exit status when a configuration has no fault but tests that fail.
-const TESTS_FAILED: u8 = 4;
-
-const CHECK_STATUSES: &str = "Exit status:
-  0  no errors
-  1  errors
-  2  wrong arguments
-  3  warnings, with --deny-warnings
-  4  no errors but tests that fail";
-const TEST_STATUSES: &str = "Exit status:
-  0  every test passed
-  1  the configuration has errors
-  2  wrong arguments, or no test has that name
-  4  a test failed";
-
 /// Routes notifications to browsers: rules in TOML, filters in Rhai, streams over Server-Sent Events.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = status::help())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,10 +41,10 @@ enum Command {
     /// Run the server
     Serve(ConfigArgs),
     /// Check a configuration and run its tests
-    #[command(after_help = CHECK_STATUSES)]
+    #[command(after_help = status::help())]
     Check(check::CheckArgs),
     /// Run the tests of a configuration, and show why one fails
-    #[command(after_help = TEST_STATUSES)]
+    #[command(after_help = status::help())]
     Test(test::TestArgs),
     /// List, compare and put back the revisions that the server took
     Config(config::HistoryArgs),
@@ -112,7 +95,7 @@ impl Cli {
         done.unwrap_or_else(|error| {
             // Standard error may be closed; the exit status says it as well.
             let _ = writeln!(io::stderr(), "error: {}", format!("{error:#}").trim_end());
-            if error.is::<Misused>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            if error.is::<Misused>() { Status::Misused.into() } else { Status::Failed.into() }
         })
     }
 }

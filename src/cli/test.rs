@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ConfigArgs, Misused, TESTS_FAILED, difference, faulty, print};
+use super::status::Status;
+use super::{ConfigArgs, Misused, difference, faulty, print};
 use crate::config::{self, At, Secrets, Test};
 use crate::notification::Name;
 use crate::snapshot::{Account, Depth, Snapshot, Trial, account, compile, try_test};
@@ -45,7 +46,7 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     }
     writeln!(report, "{} passed, {failed} failed", trials.len() - failed)?;
     print(&report)?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(TESTS_FAILED) })
+    Ok(if failed == 0 { Status::Done.into() } else { Status::TestsFailed.into() })
 }
 
 /// A line for each test.

@@ -24,6 +24,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
+use super::status::Status;
 use load::LoadArgs;
 use own_server::OwnServer;
 use process::{Process, allow_open_files};
@@ -54,7 +55,7 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => bail!("interrupted"),
     };
     print(&if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.to_string() })?;
-    Ok(if report.is_faultless() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_faultless() { Status::Done.into() } else { Status::Failed.into() })
 }
 
 async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
