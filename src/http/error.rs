@@ -89,7 +89,6 @@ impl IntoResponse for Problem {
         let mut response = (self.0.fault.status(), body).into_response();
         response.headers_mut().extend(self.0.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }

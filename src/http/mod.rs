@@ -85,15 +85,17 @@ pub fn admin_routes(context: &Arc<Context>) -> Router {
 }
 
 /// Counts requests by route, as declared here, never by path: a path is the caller's to choose. Refuses those that do
-/// not name their host as they must, which a proxy in front may have taken for another's.
+/// not name their host as they must, which a proxy in front may have taken for another's. No answer may be kept, as each
+/// is for its caller and of its moment.
 async fn enter(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = match extract::check_host(request.version(), request.headers()) {
+    let mut response = match extract::check_host(request.version(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
     context.pipeline.metrics.http_request(route, response.status().as_u16());
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

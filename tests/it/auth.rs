@@ -199,6 +199,20 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
     assert_eq!(customer.next_order().await, "1");
 }
 
+/// A browser keeps what is answered from the page, as nothing in it says that it may have it.
+#[tokio::test]
+async fn without_a_list_no_page_of_another_origin_is_let_in() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let page = |method| server.listen(&["user.c7"]).header("origin", "https://shop.test").method(method);
+    let stream = page("GET").greeted().await;
+    let asked = page("OPTIONS").header("access-control-request-method", "GET").open().await;
+    for head in [&stream.head, &asked.head] {
+        assert_eq!(head.header("access-control-allow-origin"), "", "{head:?}");
+    }
+    assert_eq!(asked.head.status, 405);
+    assert!(asked.body().await.contains("method_not_allowed"));
+}
+
 #[tokio::test]
 async fn a_page_of_a_listed_origin_may_read_when_to_come_back_and_what_was_wrong() {
     let server = TestServer::start(Scenario::shop().server("allowed_origins = [\"https://shop.test\"]")).await;

@@ -410,15 +410,22 @@ async fn a_channel_shows_its_history_and_listeners_to_who_may_subscribe() {
     server.publish(order("c7", 1)).await.accepted();
     let receipt = server.publish(alert("c7", 2)).await.accepted();
     let look = |token: String| server.get("/v1/channels/user.c7").bearer_auth(token);
-    let info = server.send(look(server.token("c7"))).await.ok();
+    let answer = server.send(look(server.token("c7"))).await;
+    assert_eq!(answer.header("cache-control"), "no-store", "it is for its caller, and of this moment");
+    let info = answer.ok();
     assert_eq!(info["subscribers"], json!({ "node": 1, "cluster": 1 }));
     assert_eq!(info["lanes"]["normal"]["length"], 1);
     assert_eq!(info["lanes"]["express"]["position"], receipt["channels"][0]["position"]);
     let unused = server.get("/v1/channels/user.c8").bearer_auth(server.token("c8"));
     let nothing = json!({ "position": null, "length": 0 });
     assert_eq!(server.send(unused).await.ok()["lanes"], json!({ "express": nothing, "normal": nothing }));
-    server.send(look(server.token("c8"))).await.refused(403, "forbidden");
+    let refused = server.send(look(server.token("c8"))).await;
+    assert_eq!(refused.header("cache-control"), "no-store");
+    refused.refused(403, "forbidden");
     server.send(server.get("/v1/channels/user.c7")).await.refused(401, "unauthenticated");
+    for path in ["/readyz", "/v1/admin/config", "/v1/admin/decisions", "/metrics"] {
+        assert_eq!(server.admin_get(path).await.header("cache-control"), "no-store", "{path}");
+    }
 }
 
 #[tokio::test]
