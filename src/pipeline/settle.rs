@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Pipeline;
+use crate::config::Policy;
 use crate::hub::{Standing, Subscriber};
-use crate::notification::Name;
+use crate::notification::{ChannelName, Name};
 use crate::snapshot::{NotSubscribable, Snapshot};
 
 /// The streams of this node that a reload meets.
@@ -72,10 +73,12 @@ fn standing(snapshot: &Snapshot, subscriber: &Subscriber, now: Timestamp) -> Sta
 }
 
 fn is_rechecked(before: &Snapshot, after: &Snapshot, subscriber: &Subscriber) -> bool {
-    let policy = |snapshot: &Snapshot, index: usize| {
-        let (spec, _) = snapshot.channels.find(subscriber.channels()[index].name())?;
-        Some(snapshot.config.policies.get(&spec.subscribe)?.value.clone())
-    };
-    (0..subscriber.channels().len())
-        .any(|index| matches!((policy(before, index), policy(after, index)), (Some(old), Some(new)) if old != new))
+    let is_other = |channel: &ChannelName| matches!((policy(before, channel), policy(after, channel)), (Some(old), Some(new)) if old != new);
+    subscriber.channels().iter().any(|channel| is_other(channel.name()))
+}
+
+/// Who may subscribe to a channel.
+fn policy<'a>(snapshot: &'a Snapshot, channel: &ChannelName) -> Option<&'a Policy> {
+    let (spec, _) = snapshot.channels.find(channel)?;
+    Some(&snapshot.config.policies.get(&spec.subscribe)?.value)
 }

@@ -123,7 +123,7 @@ impl Reloader {
 
     async fn reload(&mut self, trigger: Trigger) -> Report {
         let report = match self.load().await {
-            Ok(examined) => self.take(examined, trigger),
+            Ok(examined) => self.take(examined, trigger).await,
             Err(panic) => self.keep(not_compiled(&panic)),
         };
         match report.result {
@@ -195,7 +195,7 @@ impl Reloader {
         Inputs::settled(self.seen.paths().cloned().collect()).await
     }
 
-    fn take(&mut self, Examined { verdict, diagnostics, .. }: Examined, trigger: Trigger) -> Report {
+    async fn take(&mut self, Examined { verdict, diagnostics, .. }: Examined, trigger: Trigger) -> Report {
         let live = &self.pipeline.live;
         let (snapshot, diff) = match verdict {
             Verdict::Refused => return self.keep(diagnostics),
@@ -207,7 +207,10 @@ impl Reloader {
         };
         let before = live.load();
         live.swap(*snapshot, Timestamp::now());
-        self.taken = Taken { by: trigger, effect: Effect { diff, streams: self.pipeline.settle(&before) } };
+        let (pipeline, old) = (Arc::clone(&self.pipeline), Arc::clone(&before));
+        // Looking at each of thousands of streams must not hold up the workers either.
+        let streams = tokio::task::spawn_blocking(move || pipeline.settle(&old)).await.unwrap_or_default();
+        self.taken = Taken { by: trigger, effect: Effect { diff, streams } };
         self.retired.take(before);
         self.report(ReloadResult::Applied, diagnostics)
     }

@@ -47,10 +47,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The copy of a file that is kept under a name.
+/// The copy of a file that is kept under a name, the newest of several as a rollback takes that.
 fn copy(scenario: &Scenario, name: &str, file: &str) -> PathBuf {
     let is_meant = |path: &PathBuf| path.to_str().unwrap().contains(name) && path.ends_with(format!("files/{file}"));
-    files(&scenario.file("state/generations")).into_iter().find(is_meant).unwrap()
+    files(&scenario.file("state/generations")).into_iter().filter(is_meant).max().unwrap()
 }
 
 fn revision(report: &Value) -> String {
