@@ -75,7 +75,12 @@ fn schema_knows_the_declared_names_where_there_is_a_configuration() {
     };
     let known = policy(scenario.path().to_str().unwrap());
     assert!(known["enum"].as_array().is_some_and(|names| names.contains(&"operators".into())), "{known}");
-    assert_eq!(policy("/nowhere/fanfare.toml"), json!({ "$ref": "#/definitions/text" }));
+    let unknown = policy("/nowhere/fanfare.toml");
+    assert_eq!(unknown["allOf"], json!([{ "$ref": "#/definitions/text" }]));
+    assert_eq!(
+        (&unknown["description"], &known["description"]),
+        (&json!("The policy that subscribers must satisfy."), &unknown["description"])
+    );
 }
 
 #[test]

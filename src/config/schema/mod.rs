@@ -1,9 +1,10 @@
 //! The JSON Schema of a configuration, for editors: draft-07, which taplo and others complete and check TOML by.
 //!
-//! Of each file alone: what may stand in another file is not asked for, and names that another file declares are known
+//! What it says of each key is what config/reference.toml says. Of each file alone: what may stand in another file is not asked for, and names that another file declares are known
 //! only when the configuration loads.
 
 mod names;
+mod reference;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -11,13 +12,17 @@ mod tests;
 use serde_json::{Map, Value, json};
 
 use self::names::Names;
+use self::reference::Reference;
 use super::Config;
+
+/// What messages call the table that a file is.
+const TOP: &str = "the top level";
 
 /// The schema; with the names that `known` declares where there is one, else with any text in their place.
 #[must_use]
 pub fn json_schema(known: Option<&Config>) -> Value {
     let names = known.map(Names::of).unwrap_or_default();
-    let mut root = table("the top level", &[], root_keys());
+    let mut root = table(TOP, &[], root_keys());
     root["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     root["definitions"] = json!({
         "name": { "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$" },
@@ -39,6 +44,7 @@ pub fn json_schema(known: Option<&Config>) -> Value {
         "test": rules::test(&names),
         "invariant": rules::invariant(&names),
     });
+    Reference::read().describe(&mut root);
     root
 }
 

@@ -158,3 +158,47 @@ fn the_schema_has_every_key_that_is_read_and_no_other() {
     let read: BTreeSet<_> = asked.keys().map(|(title, key)| ((*title).to_owned(), (*key).to_owned())).collect();
     assert_eq!(in_schema, read);
 }
+
+/// Calls `see` with every key of the schema and what it takes.
+fn each_property(schema: &Value, path: &str, see: &mut impl FnMut(&str, &Value)) {
+    match schema {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = format!("{path}/{name}");
+                if let ("properties", Value::Object(properties)) = (name.as_str(), member) {
+                    properties.iter().for_each(|(key, property)| see(&format!("{path}/{key}"), property));
+                }
+                each_property(member, &path, see);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| each_property(element, path, see)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_is_described_and_has_the_default_of_the_reference() {
+    let schema = json_schema(None);
+    let (mut undescribed, mut defaults) = (Vec::new(), Vec::new());
+    each_property(&schema, "", &mut |path, property| {
+        if property["description"].as_str().is_none_or(str::is_empty) {
+            undescribed.push(path.to_owned());
+        }
+        if let Some(default) = property.get("default") {
+            // An editor that fills it in writes what is taken.
+            let alone = json!({ "definitions": schema["definitions"], "allOf": [property] });
+            assert!(validator(&alone).is_valid(default), "{path}: {default}");
+            defaults.push(path.to_owned());
+        }
+    });
+    assert_eq!(undescribed, [""; 0]);
+    // That these lines are what the code does has a test of its own. `history` has two keys with defaults of their own.
+    let text = fs::read_to_string("config/reference.toml").unwrap();
+    let lines = text.lines().filter(|line| line.ends_with("# default")).count();
+    assert_eq!(defaults.len(), lines + 2, "{defaults:?}");
+    let server = &schema["definitions"]["server"]["properties"];
+    assert_eq!(server["drain"]["default"], "30s");
+    assert_eq!(server["max_body"]["description"], "Largest body of a request, 1 KiB to 16 MiB.");
+    let jwks = &schema["definitions"]["issuer"]["properties"]["jwks_file"];
+    assert_eq!(jwks["description"], "a JSON Web Key Set");
+}
