@@ -7,14 +7,14 @@
 mod cost;
 mod field;
 
-pub use field::{Field, FieldKind, JsonType, Limit};
+pub use field::{Field, FieldKind, JsonType, Limit, limits};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft as Dialect, PatternOptions, ValidationError, Validator};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::{At, Code, Diagnostic, Diagnostics};
 use crate::notification::{Draft, TypeName, Violation};
@@ -109,12 +109,24 @@ impl Check {
     }
 }
 
+impl Check {
+    /// What a schema asks of a value, as far as it refers to nothing; none if that is nothing that [`Field`] leaves out.
+    #[must_use]
+    pub fn of(schema: &Value) -> Option<Self> {
+        Self::new(&field::further(schema))
+    }
+
+    fn new(further: &Map<String, Value>) -> Option<Self> {
+        let asked = Some(further).filter(|further| !further.is_empty())?;
+        build(&Value::Object(asked.clone())).ok().map(Self)
+    }
+}
+
 impl Field {
     /// Its [`further`](Field::further) conditions; none if there are none.
     #[must_use]
     pub fn check(&self) -> Option<Check> {
-        let asked = Some(&self.further).filter(|further| !further.is_empty())?;
-        build(&Value::Object(asked.clone())).ok().map(Check)
+        Check::new(&self.further)
     }
 }
 

@@ -116,6 +116,10 @@ impl Limit {
 }
 
 impl JsonType {
+    /// All of them; an integer is a number.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Null, Self::Boolean, Self::Number, Self::String, Self::Array, Self::Object];
+
     /// The type of a value.
     pub(super) fn of(value: &Value) -> Self {
         match value {

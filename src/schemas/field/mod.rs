@@ -1,20 +1,21 @@
 //! What a schema says about one field, for those who check rules against it. Where it is unsure it says so.
 
 mod facts;
+mod parts;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 pub use self::facts::{Field, FieldKind, JsonType, Limit};
 
+use self::parts::Parts;
 use crate::notification::{MEMBERS, Priority, TypeName};
 
-/// Longest chain of `$ref` that is followed.
-const MAX_REFS: usize = 16;
-
+/// How deep alternatives are looked into.
+const MAX_DEPTH: usize = 4;
 /// The schema of a member that a schema does not speak of.
 const ANYTHING: &Value = &Value::Bool(true);
 
@@ -24,17 +25,21 @@ pub(super) fn find(root: &Value, type_name: &TypeName, path: &[impl AsRef<str>])
     let Some(always) = envelope(type_name, member.as_ref()) else {
         return FieldKind::Undeclared { known: MEMBERS.map(str::to_owned).to_vec(), refused: true };
     };
-    let (mut node, mut field) = match step(root, root, member.as_ref()) {
-        Ok((node, declared)) => (node, always.narrowed(declared)),
+    let whole = Parts::of(root, [root]);
+    let (mut parts, mut field) = match step(root, &whole, member.as_ref()) {
+        Ok((parts, declared)) => (parts, always.narrowed(declared)),
         Err(refused @ FieldKind::Undeclared { refused: true, .. }) => return refused,
-        Err(_) => (ANYTHING, Field { required: always.required || requires(root, member.as_ref()), ..always }),
+        Err(_) => {
+            let required = always.required || whole.require(member.as_ref());
+            (Parts::of(root, [ANYTHING]), Field { required, ..always })
+        }
     };
     for key in rest {
         if !field.types.contains(&JsonType::Object) {
             return FieldKind::Undeclared { known: Vec::new(), refused: true };
         }
         let certain = field.required && field.types.len() == 1;
-        (node, field) = match step(root, node, key.as_ref()) {
+        (parts, field) = match step(root, &parts, key.as_ref()) {
             Ok(next) => next,
             Err(kind) => return kind,
         };
@@ -53,11 +58,16 @@ fn envelope(type_name: &TypeName, member: &str) -> Option<Field> {
         limits: Vec::new(),
         further: Map::new(),
     };
+    let text = |least: usize| Field {
+        further: Map::from_iter([("minLength".to_owned(), least.into())]),
+        ..optional(&[String])
+    };
     let always = |values| Field { required: true, values: Some(values), ..optional(&[String]) };
     Some(match member {
         "type" => always(vec![type_name.as_str().into()]),
         "priority" => always(Priority::ALL.iter().map(|priority| priority.as_str().into()).collect()),
-        "userId" | "title" | "message" | "source" | "collapseKey" | "id" => optional(&[String]),
+        // Each has a character at least.
+        "userId" | "title" | "message" | "source" | "collapseKey" | "id" => text(1),
         "tags" => optional(&[Array]),
         "ttl" => optional(&[Number, String]),
         "data" => optional(&[Object]),
@@ -66,107 +76,59 @@ fn envelope(type_name: &TypeName, member: &str) -> Option<Field> {
 }
 
 impl Field {
-    /// Both this and what a schema declares. The schema's values are taken as they stand: what they allow beyond
-    /// this no notification has.
-    fn narrowed(self, declared: Self) -> Self {
-        let types = if declared.types.is_subset(&self.types) { declared.types } else { self.types };
+    /// Both this and another. Of two lists of values the other's is taken: what it allows beyond this is refused.
+    fn narrowed(self, other: Self) -> Self {
+        let mut further = other.further;
+        let mut more = Vec::new();
+        for (keyword, value) in self.further {
+            match further.get(&keyword) {
+                Some(same) if *same == value => {}
+                Some(_) => more.push(json!({ keyword: value })),
+                None => drop(further.insert(keyword, value)),
+            }
+        }
+        if !more.is_empty() {
+            let all = further.get("allOf").and_then(Value::as_array).cloned().unwrap_or_default();
+            further.insert("allOf".to_owned(), [all, more].concat().into());
+        }
         Self {
-            required: self.required || declared.required,
-            types,
-            values: declared.values.or(self.values),
-            ..declared
+            required: self.required || other.required,
+            types: common(&self.types, other.types),
+            values: other.values.or(self.values),
+            limits: [self.limits, other.limits].concat(),
+            further,
         }
+    }
+
+    /// Whatever a schema says no more of.
+    fn anything() -> Self {
+        let types = JsonType::ALL.into_iter().collect();
+        Self { required: false, types, values: None, limits: Vec::new(), further: Map::new() }
     }
 }
 
-/// The schema of the property `key` of the object that `node` describes, and what it says, `required` being whether
+/// The schemas of the property `key` of the object that `object` describes, and what they say, `required` being whether
 /// that object must have it.
-fn step<'a>(root: &'a Value, node: &'a Value, key: &str) -> Result<(&'a Value, Field), FieldKind> {
-    let object = resolve(root, node).ok_or(FieldKind::Open)?;
-    let property = object.get("properties").and_then(|properties| properties.get(key));
-    let property = property.ok_or_else(|| absent(object))?;
-    let schema = resolve(root, property).ok_or(FieldKind::Open)?;
-    if schema == &Value::Bool(false) {
-        return Err(FieldKind::Undeclared { known: names(object), refused: true });
+fn step<'a>(root: &'a Value, object: &Parts<'a>, key: &str) -> Result<(Parts<'a>, Field), FieldKind> {
+    let declared = object.properties(key);
+    if object.refuse(key) || declared.contains(&&Value::Bool(false)) {
+        return Err(FieldKind::Undeclared { known: object.names(), refused: true });
     }
-    Ok((
-        schema,
-        Field {
-            required: requires(object, key),
-            types: types(schema),
-            values: values(schema),
-            limits: limits(schema),
-            further: further(schema),
-        },
-    ))
-}
-
-/// The schema that `node` stands for: itself, or where its local `$ref` leads. `None` where that is not clear: beside
-/// a `$ref` that has constraints of its own, and where `$id` changes what references mean.
-fn resolve<'a>(root: &'a Value, mut node: &'a Value) -> Option<&'a Value> {
-    for _ in 0..MAX_REFS {
-        let dynamic = |keyword: &&str| node.get(keyword).is_some();
-        if renames(root, node) || ["$dynamicRef", "$recursiveRef"].iter().any(dynamic) {
-            return None;
-        }
-        let Some(reference) = node.get("$ref") else { return Some(node) };
-        let constraint = |key: &String| !matches!(key.as_str(), "$ref" | "$comment" | "title" | "description");
-        if node.as_object()?.keys().any(constraint) {
-            return None;
-        }
-        node = follow(root, reference.as_str()?.strip_prefix('#')?)?;
+    if declared.is_empty() {
+        return Err(object.absent());
     }
-    None
+    let parts = Parts::of(root, declared);
+    let field = Field { required: object.require(key), ..parts.field(root, MAX_DEPTH) };
+    Ok((parts, field))
 }
 
-/// Whether references mean something else in `node` than in `root`.
-fn renames(root: &Value, node: &Value) -> bool {
-    node.get("$id").is_some() && !std::ptr::eq(node, root)
-}
-
-/// What a JSON Pointer leads to. `None` also where it leads through what references mean something else in.
-fn follow<'a>(root: &'a Value, pointer: &str) -> Option<&'a Value> {
-    // Percent-encoded it names another place than it spells.
-    let ends = pointer.match_indices('/').map(|(end, _)| end).chain([pointer.len()]);
-    let clear =
-        !pointer.contains('%') && !ends.filter_map(|end| root.pointer(&pointer[..end])).any(|node| renames(root, node));
-    if clear { root.pointer(pointer) } else { None }
-}
-
-fn names(object: &Value) -> Vec<String> {
-    let properties = object.get("properties").and_then(Value::as_object);
-    properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
-}
-
-fn requires(object: &Value, key: &str) -> bool {
-    object.get("required").and_then(Value::as_array).is_some_and(|required| required.iter().any(|name| name == key))
-}
-
-/// What to make of a key that `object` does not declare.
-fn absent(object: &Value) -> FieldKind {
-    /// Each can admit properties that `properties` does not name.
-    const ELSEWHERE: [&str; 9] = [
-        "patternProperties",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "if",
-        "dependentSchemas",
-        "propertyNames",
-        "unevaluatedProperties",
-    ];
-    let has = |keyword: &str| object.get(keyword).is_some();
-    match object.get("additionalProperties") {
-        // Not even another branch can admit it, as this keyword sees only the properties beside it.
-        Some(Value::Bool(false)) if !has("patternProperties") => {
-            FieldKind::Undeclared { known: names(object), refused: true }
-        }
-        None if has("properties") && !ELSEWHERE.into_iter().any(has) => {
-            FieldKind::Undeclared { known: names(object), refused: false }
-        }
-        _ => FieldKind::Open,
-    }
+/// The types of which a value is that has a type of each; those of the first where that is none.
+fn common(one: &BTreeSet<JsonType>, other: BTreeSet<JsonType>) -> BTreeSet<JsonType> {
+    let is_in = |kind: &JsonType, types: &BTreeSet<JsonType>| {
+        types.contains(kind) || *kind == JsonType::Integer && types.contains(&JsonType::Number)
+    };
+    let both: BTreeSet<_> = one.union(&other).filter(|kind| is_in(kind, one) && is_in(kind, &other)).copied().collect();
+    if both.is_empty() { one.clone() } else { both }
 }
 
 /// The types that a value may have, from `type`, else from the values that it may have, else all.
@@ -191,36 +153,32 @@ fn values(schema: &Value) -> Option<Vec<Value>> {
     }
 }
 
-/// The bounds of a number.
-fn limits(schema: &Value) -> Vec<(Limit, Number)> {
+/// What a schema bounds a number by.
+#[must_use]
+pub fn limits(schema: &Map<String, Value>) -> Vec<(Limit, Number)> {
     let limit = |(limit, keyword)| Some((limit, schema.get(keyword)?.as_number()?.clone()));
     Limit::ALL.into_iter().filter_map(limit).collect()
 }
 
 /// What is asked of a value beyond its type, bounds and list, but for what refers to somewhere.
-fn further(schema: &Value) -> Map<String, Value> {
-    /// Each is a condition for itself, but for the last three.
-    const KEYWORDS: [&str; 12] = [
-        "multipleOf",
-        "minLength",
-        "maxLength",
-        "pattern",
-        "format",
-        "not",
-        "anyOf",
-        "oneOf",
-        "allOf",
-        "if",
-        "then",
-        "else",
-    ];
-    let found = KEYWORDS.iter().filter_map(|keyword| Some(((*keyword).to_owned(), schema.get(keyword)?.clone())));
-    let mut found: Map<String, Value> = found.collect();
-    if ["if", "then", "else"].iter().any(|keyword| found.get(*keyword).is_some_and(refers)) {
-        found.retain(|keyword, _| !matches!(keyword.as_str(), "if" | "then" | "else"));
+pub(super) fn further(schema: &Value) -> Map<String, Value> {
+    /// Each is a condition for itself.
+    const KEYWORDS: [&str; 9] =
+        ["multipleOf", "minLength", "maxLength", "pattern", "format", "not", "anyOf", "oneOf", "allOf"];
+    /// These are one condition together.
+    const CHOICE: [&str; 3] = ["if", "then", "else"];
+    let part = |keywords: &[&str]| -> Map<String, Value> {
+        let found = keywords.iter().filter_map(|keyword| Some(((*keyword).to_owned(), schema.get(keyword)?.clone())));
+        found.collect()
+    };
+    let mut further = part(&KEYWORDS);
+    further.retain(|_, value| !refers(value));
+    let choice = part(&CHOICE);
+    if choice.contains_key("if") && !choice.values().any(refers) {
+        let all = further.entry("allOf").or_insert_with(|| json!([]));
+        all.as_array_mut().into_iter().for_each(|all| all.push(choice.clone().into()));
     }
-    found.retain(|_, value| !refers(value));
-    found
+    further
 }
 
 /// Whether a part of a schema stands for more than is written in it.

@@ -93,7 +93,7 @@ fn what_cannot_be_told_is_open() {
         data(json!({"additionalProperties": true, "properties": {}})),
         data(json!({"additionalProperties": {"type": "string"}, "properties": {}})),
         data(json!({"patternProperties": {"^x": {}}, "properties": {}, "additionalProperties": false})),
-        data(json!({"allOf": [{"properties": {"a": {}}}], "properties": {}})),
+        data(json!({"allOf": [{"properties": {"b": {}}}], "properties": {}})),
         data(json!({"$ref": "#/$defs/loop"})),
         data(json!({"$ref": "#/$defs/none"})),
         data(json!({"$ref": "#/$defs/loop", "minProperties": 1})),
@@ -108,6 +108,47 @@ fn what_cannot_be_told_is_open() {
             "properties": {"data": {"properties": {"a": {"$ref": "#/$defs/a%62"}}}},
         }),
     ] {
-        assert_eq!(field(&schema, "data.a"), FieldKind::Open, "{schema}");
+        match field(&schema, "data.a") {
+            FieldKind::Open => {}
+            FieldKind::Declared(known) => assert_eq!(known, Field::anything(), "{schema}"),
+            refused @ FieldKind::Undeclared { .. } => panic!("{schema}: {refused:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_holds_together_is_put_together() {
+    let schema = json!({
+        "$defs": {
+            "money": {"type": "number", "minimum": 0},
+            "item": {"required": ["price"], "properties": {"price": {"$ref": "#/$defs/money", "maximum": 9}}},
+        },
+        "allOf": [{"required": ["data"]}],
+        "properties": {"data": {
+            "$ref": "#/$defs/item",
+            "allOf": [{"properties": {"price": {"type": "integer"}, "kind": {"enum": ["a", "b"]}}, "required": ["kind"]}],
+            "properties": {"to": {"anyOf": [{"type": "string"}, {"const": 1}]}, "kind": {"pattern": "a", "not": {"const": "c"}}},
+        }},
+    });
+    let price = declared(&schema, "data.price");
+    assert!(price.required && price.types == BTreeSet::from([JsonType::Integer]), "{price}");
+    let limits = [(Limit::Minimum, 0.into()), (Limit::Maximum, 9.into())];
+    assert!(limits.iter().all(|limit| price.limits.contains(limit)), "{price}");
+    assert_eq!(declared(&schema, "data.to").types, BTreeSet::from([JsonType::String, JsonType::Integer]));
+    let kind = declared(&schema, "data.kind");
+    assert!(kind.required && kind.values == Some(vec!["a".into(), "b".into()]), "{kind}");
+    assert_eq!(kind.further.keys().collect::<Vec<_>>(), ["not", "pattern"]);
+    assert_eq!(field(&schema, "data.other"), FieldKind::Open);
+}
+
+#[test]
+fn conditions_of_one_keyword_all_stay() {
+    let choice = |least: u64| json!({"if": {"type": "string"}, "then": {"minLength": least}});
+    let schema = json!({"properties": {"data": {"properties": {"a": {
+        "pattern": "a", "allOf": [{"pattern": "b", "allOf": [choice(2)]}, choice(3)],
+    }}}}});
+    let check = declared(&schema, "data.a").check().unwrap();
+    for (text, is_admitted) in [("ab", false), ("abc", true), ("bbb", false), ("aaa", false), ("xab", true)] {
+        assert_eq!(check.admits(&text.into()), is_admitted, "{text}");
     }
 }

@@ -52,6 +52,10 @@ fn truth_of_text(shape: &Shape, kind: &FieldKind) -> Option<bool> {
         return Some(true);
     }
     let FieldKind::Declared(declared) = kind else { return None };
+    let most = declared.further.get("maxLength").and_then(Value::as_u64);
+    if most.is_some_and(|most| pieces.length() as u64 > most) {
+        return Some(false);
+    }
     match Shape::of_regex(declared.further.get("pattern")?.as_str()?)? {
         Shape::Pieces(admitted) if admitted.imply(pieces) => Some(true),
         Shape::Pieces(admitted) if admitted.exclude(pieces) => Some(false),

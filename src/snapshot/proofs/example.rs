@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::numbers::{Grain, Part, is_within, parts};
 use super::text;
+use crate::schemas::{self, Check};
 
 /// How deep a schema is followed.
 const MAX_DEPTH: usize = 16;
@@ -57,20 +59,16 @@ fn plain(root: &Value, schema: &Map<String, Value>, depth: usize) -> Option<Valu
         Some(Value::Array(kinds)) => kinds.first()?.as_str()?,
         _ => "object",
     };
-    let number = |keyword: &str| schema.get(keyword).and_then(Value::as_number);
-    let count = |keyword: &str| number(keyword).and_then(Number::as_u64).unwrap_or(0).min(256) as usize;
+    let count = |keyword: &str| schema.get(keyword).and_then(Value::as_u64).unwrap_or(0).min(256) as usize;
     Some(match kind {
         "null" => Value::Null,
-        "boolean" => Value::Bool(false),
-        "string" => Value::String(string(schema, count("minLength"))),
+        "boolean" => admitted(schema, [false, true].map(Value::from)),
+        "string" => admitted(schema, strings(schema, count("minLength")).into_iter().map(Value::from)),
         "array" => {
             let item = schema.get("items").and_then(|items| at(root, items, depth)).unwrap_or(Value::Null);
             Value::Array(vec![item; count("minItems")])
         }
-        "integer" | "number" => {
-            let above = number("exclusiveMinimum").and_then(Number::as_i64).map(|least| (least + 1).into());
-            Value::Number(number("minimum").or(number("multipleOf")).cloned().or(above).unwrap_or_else(|| 1.into()))
-        }
+        "integer" | "number" => admitted(schema, numbers(schema, kind).into_iter().map(Value::Number)),
         _ => {
             let mut object = Map::new();
             for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
@@ -84,12 +82,42 @@ fn plain(root: &Value, schema: &Map<String, Value>, depth: usize) -> Option<Valu
     })
 }
 
-fn string(schema: &Map<String, Value>, least: usize) -> String {
-    let keyword = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
-    if let Some(text) = keyword("pattern").and_then(text::regex) {
-        return text;
+/// The first of these that is all that a schema asks for, else the first.
+fn admitted(schema: &Map<String, Value>, values: impl IntoIterator<Item = Value>) -> Value {
+    let mut values = values.into_iter().peekable();
+    let first = values.peek().cloned().unwrap_or_default();
+    match Check::of(&Value::Object(schema.clone())) {
+        Some(check) => values.find(|value| check.admits(value)).unwrap_or(first),
+        None => first,
     }
-    let text = match keyword("format") {
+}
+
+/// Numbers within the bounds of a schema.
+fn numbers(schema: &Map<String, Value>, kind: &str) -> Vec<Number> {
+    let limits = schemas::limits(schema);
+    let step = schema.get("multipleOf").and_then(Value::as_number);
+    let mut points: Vec<Number> = limits.iter().map(|(_, bound)| bound.clone()).collect();
+    // What is a multiple of a fraction is looked for at the first ones beyond each bound.
+    if let Some(step) = step.and_then(Number::as_f64) {
+        let around = |bound: &Number| {
+            let next = (bound.as_f64().unwrap_or_default() / step).floor() * step;
+            [next, next + step].map(Number::from_f64)
+        };
+        let multiples: Vec<_> = points.iter().flat_map(around).flatten().collect();
+        points.extend(multiples);
+    }
+    let step = step.and_then(Number::as_i128).filter(|step| *step > 0);
+    let parts = parts(points, Grain { is_whole: kind == "integer", step }).into_iter();
+    let numbers = parts.map(|part| match part {
+        Part::At(number) | Part::Between(number) => number,
+    });
+    numbers.filter(|number| limits.iter().all(|limit| is_within(number, limit))).collect()
+}
+
+/// Texts of at least so many characters.
+fn strings(schema: &Map<String, Value>, least: usize) -> Vec<String> {
+    let keyword = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
+    let formatted = match keyword("format") {
         Some("date-time") => "2026-01-05T12:00:00Z",
         Some("date") => "2026-01-05",
         Some("time") => "12:00:00Z",
@@ -103,7 +131,30 @@ fn string(schema: &Map<String, Value>, least: usize) -> String {
         Some("uuid") => "00000000-0000-4000-8000-000000000000",
         _ => "x",
     };
-    format!("{text}{}", "x".repeat(least.saturating_sub(text.len())))
+    let mut texts = keyword("pattern").map(|pattern| text::of_pattern(pattern, least)).unwrap_or_default();
+    texts.push(format!("{formatted}{}", "x".repeat(least.saturating_sub(formatted.len()))));
+    texts
+}
+
+/// The schema of the value at `path`, as far as that is found by names and references.
+pub(super) fn below<'a>(root: &'a Value, path: &[Box<str>]) -> Option<&'a Value> {
+    let resolve = |node: &'a Value| match node.get("$ref").and_then(Value::as_str) {
+        Some(target) => root.pointer(target.strip_prefix('#')?),
+        None => Some(node),
+    };
+    path.iter().try_fold(root, |node, key| resolve(node)?.get("properties")?.get(&**key)).and_then(resolve)
+}
+
+/// Whether the object of which it is a member must have what is at `path`, as far as that is found.
+pub(super) fn is_required(root: &Value, path: &[Box<str>]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return true };
+    let required = below(root, parents).and_then(|node| node.get("required")?.as_array());
+    required.is_some_and(|names| names.iter().any(|name| *name == **last))
+}
+
+/// An example of what `root` asks for at `path`.
+pub(super) fn of_part(root: &Value, path: &[Box<str>]) -> Value {
+    below(root, path).and_then(|node| at(root, node, MAX_DEPTH)).unwrap_or_else(|| Value::Object(Map::new()))
 }
 
 #[cfg(test)]

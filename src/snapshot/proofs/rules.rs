@@ -217,8 +217,8 @@ impl<'a> Table<'a> {
         }
         let found = self.space.search(&matches, |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
-            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
-            (rule.matches(witness.facts()) && !decision.rules.contains(&rule.name)).then_some(witness)
+            let is_taken = before.iter().any(|earlier| self.rules[*earlier].matches(witness.facts()));
+            (rule.matches(witness.facts()) && is_taken).then_some(witness)
         });
         match found {
             Found::Example(witness) => {
@@ -250,8 +250,7 @@ impl<'a> Table<'a> {
         let all: Vec<usize> = (0..self.rules.len()).collect();
         let found = self.space.search(&passing(&Formula::Always(true), &all), |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
-            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
-            decision.rules.is_empty().then_some(witness)
+            (!self.rules.iter().any(|rule| rule.matches(witness.facts()))).then_some(witness)
         });
         match found {
             Found::Example(witness) => Some(Finding::Unrouted { type_name: self.space.type_name.clone(), witness }),

@@ -159,6 +159,12 @@ impl Pieces {
         self.is_exact && self.start.is_empty() && self.end.is_empty() && self.middle.iter().all(String::is_empty)
     }
 
+    /// How many characters a text with these has at least.
+    pub(super) fn length(&self) -> usize {
+        let pieces = [&self.start, &self.end].into_iter().chain(&self.middle);
+        pieces.map(|piece| piece.chars().count()).sum()
+    }
+
     /// Whether the other test is true of whatever this one is true of.
     pub(super) fn imply(&self, other: &Self) -> bool {
         let (Some(start), Some(end)) = (self.start.strip_prefix(&*other.start), self.end.strip_suffix(&*other.end))

@@ -83,8 +83,18 @@ fn glob(pattern: &str, wild: &str) -> String {
     text
 }
 
+/// What a pattern is found in, of at least so many characters if there is such a text.
+pub(super) fn of_pattern(pattern: &str, least: usize) -> Vec<String> {
+    let Some(text) = regex(pattern) else { return Vec::new() };
+    let pad = "x".repeat(least.saturating_sub(text.chars().count()));
+    let repeated = text.repeat(least.div_ceil(text.len().max(1)));
+    let stretched = text.chars().next().map(|first| format!("{}{text}", first.to_string().repeat(pad.len())));
+    let around = [format!("{text}{pad}"), format!("{pad}{text}"), repeated].into_iter().chain(stretched);
+    std::iter::once(text.clone()).filter(|_| pad.is_empty()).chain(around).collect()
+}
+
 /// What a regular expression is true of; anchors and word boundaries are left to luck.
-pub(super) fn regex(pattern: &str) -> Option<String> {
+fn regex(pattern: &str) -> Option<String> {
     let hir = regex_syntax::parse(pattern).ok()?;
     let mut text = String::new();
     spell(&hir, &mut text)?;

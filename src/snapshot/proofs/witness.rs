@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::cells::Cell;
-use super::space::{Region, Space};
+use super::space::{Axis, Region, Space};
 use super::{example, text};
 use crate::notification::{Draft, Notification, Violation};
 use crate::routing::Field;
-use crate::schemas::SchemaRegistry;
+use crate::schemas::{FieldKind, SchemaRegistry};
 
 /// Most values that are tried for one field.
 const MAX_VALUES: usize = 6;
@@ -42,24 +42,47 @@ impl fmt::Display for Witness {
 /// A notification in `region`, if one is found that `schemas` admit.
 pub(super) fn find(space: &Space, region: &Region, schemas: &SchemaRegistry) -> Option<Witness> {
     let at = time(space, region)?;
-    let mut base = match example::of(schemas.source(&space.type_name)?) {
+    let schema = schemas.source(&space.type_name)?;
+    let mut base = match example::of(schema) {
         Value::Object(members) => members,
         _ => Map::new(),
     };
     base.insert("type".to_owned(), space.type_name.as_str().into());
-    base.entry("priority").or_insert_with(|| "medium".into());
+    base.entry("priority").or_insert_with(|| example::of_part(schema, &["priority".into()]));
+    // Of what a schema requires and does not describe, every notification has the same kind.
+    for (member, plain) in
+        [("priority", json!("medium")), ("tags", json!(["x"])), ("data", json!({})), ("ttl", json!(60))]
+    {
+        if schema.pointer(&format!("/properties/{member}")).is_none()
+            && let Some(value) = base.get_mut(member)
+        {
+            *value = plain;
+        }
+    }
     // Objects before what is in them.
     let mut axes: Vec<usize> = (0..space.axes.len()).collect();
     axes.sort_by_key(|axis| space.axes[*axis].path.len());
-    let choices: Vec<Vec<Option<Value>>> = axes.iter().map(|axis| values(space, region, *axis, &base)).collect();
+    let choices: Vec<Vec<Option<Value>>> =
+        axes.iter().map(|axis| values(space, region, *axis, schemas, &base)).collect();
     if choices.iter().any(Vec::is_empty) {
         return None;
     }
     let mut chosen = vec![0; axes.len()];
     for _ in 0..MAX_TRIES {
         let mut members = base.clone();
+        let mut gone = Vec::new();
         for (place, axis) in axes.iter().enumerate() {
-            put(&mut members, &space.axes[*axis].path, choices[place][chosen[place]].clone());
+            let (path, value) = (&space.axes[*axis].path, choices[place][chosen[place]].clone());
+            if value.is_none() {
+                gone.push(&path[0]);
+            } else if gone.contains(&&path[0])
+                && get(&members, &path[..path.len() - 1]).is_none()
+                && space.cells_in(region, *axis).any(|cell| *cell == Cell::Missing)
+            {
+                // What went with another is not put back.
+                continue;
+            }
+            put(schema, &mut members, path, value);
         }
         let violations = match admit(members, schemas) {
             Ok(draft) => {
@@ -85,7 +108,13 @@ fn admit(members: Map<String, Value>, schemas: &SchemaRegistry) -> Result<Draft,
 }
 
 /// Values for a field with which every test is what it is all over the region. `None` is one that is missing.
-fn values(space: &Space, region: &Region, axis: usize, base: &Map<String, Value>) -> Vec<Option<Value>> {
+fn values(
+    space: &Space,
+    region: &Region,
+    axis: usize,
+    schemas: &SchemaRegistry,
+    base: &Map<String, Value>,
+) -> Vec<Option<Value>> {
     let tests: Vec<(&Field, Option<bool>)> = (space.atoms.iter().enumerate())
         .filter(|(_, atom)| atom.axis == axis)
         .map(|(index, atom)| (&atom.field, space.atom_in(region, index)))
@@ -96,9 +125,7 @@ fn values(space: &Space, region: &Region, axis: usize, base: &Map<String, Value>
         match cell {
             Cell::Missing => values.push(None),
             Cell::Value(value) | Cell::Near(value) => values.push(Some(value.clone())),
-            Cell::Text => values.extend(
-                text::candidates(&wanted, space.axes[axis].least).into_iter().map(|text| Some(Value::String(text))),
-            ),
+            Cell::Text => values.extend(texts(space, axis, &wanted, schemas).into_iter().map(Some)),
             Cell::List => values.extend([Some(text::list(&wanted)), Some(Value::Array(vec!["x".into()]))]),
             Cell::Object => values.push(Some(Value::Object(Map::new()))),
         }
@@ -113,6 +140,20 @@ fn values(space: &Space, region: &Region, axis: usize, base: &Map<String, Value>
         }
     }
     few
+}
+
+/// Texts for a field, those first that its schema admits.
+fn texts(space: &Space, axis: usize, wanted: &[&Field], schemas: &SchemaRegistry) -> Vec<Value> {
+    let Axis { path, least, .. } = &space.axes[axis];
+    let plain = schemas.source(&space.type_name).map(|schema| example::of_part(schema, path));
+    let texts = text::candidates(wanted, *least).into_iter().map(Value::String);
+    let mut texts: Vec<Value> = texts.chain(plain.filter(Value::is_string)).collect();
+    if let FieldKind::Declared(declared) = schemas.field(&space.type_name, path)
+        && let Some(check) = declared.check()
+    {
+        texts.sort_by_key(|text| !check.admits(text));
+    }
+    texts
 }
 
 /// A time at which the windows are open and closed as the region has it.
@@ -134,23 +175,28 @@ fn get<'a>(members: &'a Map<String, Value>, path: &[Box<str>]) -> Option<&'a Val
     object.get(&**last)
 }
 
-/// Sets or takes away what is at `path`.
-fn put(members: &mut Map<String, Value>, path: &[Box<str>], value: Option<Value>) {
+/// Sets or takes away what is at `path`. Objects on the way to it are as the schema wants them, and go with what they
+/// must have.
+fn put(schema: &Value, members: &mut Map<String, Value>, path: &[Box<str>], value: Option<Value>) {
+    let Some(value) = value else { return take(schema, members, path) };
     let Some((last, parents)) = path.split_last() else { return };
     let mut object = members;
-    for key in parents {
-        if value.is_none() && object.get(&**key).is_none_or(|inner| !inner.is_object()) {
-            return;
-        }
-        let inner = object.entry(&**key).or_insert_with(|| Value::Object(Map::new()));
-        match inner {
+    for (depth, key) in parents.iter().enumerate() {
+        match object.entry(&**key).or_insert_with(|| example::of_part(schema, &path[..=depth])) {
             Value::Object(inner) => object = inner,
             // What the longer path wants cannot be below it: the validator or the rules will say so.
             _ => return,
         }
     }
-    match value {
-        Some(value) => drop(object.insert((**last).to_owned(), value)),
-        None => drop(object.remove(&**last)),
+    object.insert((**last).to_owned(), value);
+}
+
+fn take(schema: &Value, members: &mut Map<String, Value>, path: &[Box<str>]) {
+    let depth =
+        (1..path.len()).rev().find(|depth| !example::is_required(schema, &path[..=*depth])).map_or(1, |it| it + 1);
+    let Some((last, parents)) = path[..depth].split_last() else { return };
+    let object = parents.iter().try_fold(members, |object, key| object.get_mut(&**key)?.as_object_mut());
+    if let Some(object) = object {
+        object.remove(&**last);
     }
 }

@@ -1,16 +1,14 @@
-//! Whole configurations, what is found of them, and a comparison with trying everything.
+//! Whole configurations and what is found of them.
+
+mod any;
+mod trying;
 
 use std::fs;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::space::{Formula, Found, Space};
 use super::{Finding, Proof, examine, prove};
-use crate::config::{Operator, Secrets, load};
-use crate::notification::{Draft, Notification, TypeName};
-use crate::routing::{Facts, Field, Matcher};
-use crate::schemas::SchemaRegistry;
+use crate::config::{Secrets, load};
 use crate::snapshot::{Depth, Snapshot, compile};
 
 /// What every configuration here begins with: a type `t` with the fields of [`schema`].
@@ -332,97 +330,4 @@ fn what_no_rule_matches_is_refused_and_breaks_no_claim() {
     let other = rule("other", 1, "when = { \"data.total\" = 1 }\nto = [\"user.{userId}\"]");
     let (refuted, report) = checked(&format!("{big}{other}{claim}"));
     assert!(refuted.is_none() && report.contains("\"total\":1"), "{report}");
-}
-
-/// Values that every test of [`any_test`] tells apart, for each field.
-fn grid() -> Vec<Value> {
-    let mut all = Vec::new();
-    for kind in ["a", "b", "c"] {
-        for total in [0, 1, 2, 3, 4, 5, 100] {
-            for note in [None, Some("a"), Some("ab"), Some("b"), Some("ba"), Some("x")] {
-                let mut data = json!({"kind": kind, "total": total});
-                if let Some(note) = note {
-                    data["note"] = note.into();
-                }
-                all.push(json!({"type": "t", "userId": "u", "data": data}));
-            }
-        }
-    }
-    all
-}
-
-fn field(path: &str, operator: Operator, operand: Value) -> Matcher {
-    Field::compile(path, operator, &operand).unwrap().into()
-}
-
-fn any_test() -> impl Strategy<Value = Matcher> {
-    let kinds = prop::sample::subsequence(vec!["a", "b", "c"], 1..=3);
-    let compares = prop::sample::select(vec![Operator::Gt, Operator::Gte, Operator::Lt, Operator::Lte, Operator::Eq]);
-    let texts = prop::sample::select(vec![Operator::StartsWith, Operator::EndsWith, Operator::Contains, Operator::Eq]);
-    prop_oneof![
-        kinds.prop_map(|kinds| field("data.kind", Operator::In, json!(kinds))),
-        (compares, 0..5_i64).prop_map(|(operator, bound)| field("data.total", operator, bound.into())),
-        (texts, prop::sample::select(vec!["a", "b"])).prop_map(|(operator, text)| field(
-            "data.note",
-            operator,
-            text.into()
-        )),
-        any::<bool>().prop_map(|exists| field("data.note", Operator::Exists, exists.into())),
-        Just(field("data.note", Operator::Ne, "a".into())),
-    ]
-}
-
-fn any_matcher() -> impl Strategy<Value = Matcher> {
-    any_test().prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| Matcher::all(parts.into_iter())),
-            prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| Matcher::any(parts.into_iter())),
-            inner.prop_map(Matcher::none),
-        ]
-    })
-}
-
-fn registry() -> SchemaRegistry {
-    let mut diagnostics = crate::config::Diagnostics::default();
-    let file =
-        (crate::config::At::new("t.json".to_owned(), crate::config::Span::default()), schema().to_string().into());
-    SchemaRegistry::compile(&[("t".parse().unwrap(), file)].into(), &mut diagnostics)
-}
-
-/// How many rule sets are tried: `PROPTEST_CASES`, or as many as a run of all tests has time for.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
-
-    /// What is said to be impossible no value shows, and what is found is so.
-    #[test]
-    fn the_search_and_trying_everything_agree(rules in prop::collection::vec(any_matcher(), 1..5)) {
-        let schemas = registry();
-        let type_name: TypeName = "t".parse().unwrap();
-        let space = Space::new(&schemas, &type_name, &rules.iter().collect::<Vec<_>>());
-        let last = rules.len() - 1;
-        let mut parts = vec![Formula::Shared(last)];
-        parts.extend((0..last).map(|earlier| Formula::Not(Box::new(Formula::Shared(earlier)))));
-        let reaches = |notification: &Notification| {
-            let facts = Facts { notification, now: notification.created_at };
-            rules[last].matches(facts) && !rules[..last].iter().any(|rule| rule.matches(facts))
-        };
-        let shown = grid().into_iter().find(|value| {
-            let draft = schemas.validate(Draft::from_value(value.clone()).unwrap()).unwrap();
-            reaches(&Notification::accept(draft, jiff::Timestamp::UNIX_EPOCH))
-        });
-        let found = space.search(&Formula::All(parts), |region| {
-            let witness = super::witness::find(&space, region, &schemas)?;
-            reaches(&witness.notification).then_some(witness)
-        });
-        match found {
-            Found::Nothing => prop_assert!(shown.is_none(), "{shown:?} was said to be impossible"),
-            Found::Example(_) => {}
-            // Text tests are taken one by one, so some that exclude each other are not seen to.
-            Found::Undecided(_) => {}
-        }
-    }
 }
