@@ -11,6 +11,7 @@ mod chaos;
 mod checker;
 mod cli;
 mod cluster;
+mod docs;
 mod explain;
 mod failover;
 mod generations;
