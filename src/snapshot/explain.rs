@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::explained::{DroppedBy, Explained, FilterRun, Step, WindowState};
+use super::told::{DroppedBy, FilterRun, Step, Told, WindowState};
 use super::trial::stubbed;
 use super::{Decision, Dropped, Observer, Refusal, Snapshot, evaluate};
 use crate::config::{At, Stub};
@@ -44,10 +44,10 @@ pub(super) fn explain_with(
 impl Explanation {
     /// The explanation as it is told.
     #[must_use]
-    pub fn told(&self) -> Explained {
+    pub fn told(&self) -> Told {
         let decision = &self.decision;
         let dropped = |dropped: &Dropped| DroppedBy { rule: dropped.rule.to_string(), reason: dropped.reason.clone() };
-        Explained {
+        Told {
             outcome: self.reason().outcome().as_str().to_owned(),
             reason: self.reason().code().to_owned(),
             detail: decision.outcome.as_ref().err().map(ToString::to_string),

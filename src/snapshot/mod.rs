@@ -4,18 +4,18 @@ mod compile;
 mod diff;
 mod evaluate;
 mod explain;
-mod explained;
 mod live;
 mod proofs;
+mod told;
 mod trial;
 
 pub use compile::{Compiled, Depth, compile};
 pub use diff::{Changes, Contents, Diff};
 pub use evaluate::{Decision, Delivery, Dropped, Observer, Refusal, evaluate};
 pub use explain::{Explanation, explain};
-pub use explained::{DroppedBy, Explained, FilterRun, Step, WindowState};
 pub use live::{Live, LoadStatus};
 pub use proofs::Invariant;
+pub use told::{DroppedBy, FilterRun, Step, Told, WindowState};
 pub use trial::{Account, Difference, Trial, account, try_test};
 
 use std::collections::{BTreeSet, HashMap};

@@ -63,11 +63,11 @@ fn decide(args: &ExplainArgs) -> anyhow::Result<String> {
     };
     let type_name = draft.type_name.clone();
     let notification = Arc::new(Notification::accept(draft, now));
-    let explained = snapshot::explain(&snapshot, &notification, now).told();
+    let told = snapshot::explain(&snapshot, &notification, now).told();
     Ok(if args.json {
-        format!("{}\n", serde_json::to_string_pretty(&explained)?)
+        format!("{}\n", serde_json::to_string_pretty(&told)?)
     } else {
-        format!("revision {}, type {type_name}, at {now}\n{explained}", snapshot.revision)
+        format!("revision {}, type {type_name}, at {now}\n{told}", snapshot.revision)
     })
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ExplainArgs;
 use crate::cli::client::{CredentialArgs, accepted, admin_url};
-use crate::snapshot::{DroppedBy, Explained};
+use crate::snapshot::{DroppedBy, Told};
 
 #[derive(Debug, Args)]
 #[group(id = "asked")]
@@ -81,7 +81,7 @@ struct Answer {
     type_name: String,
     at: String,
     #[serde(flatten)]
-    explained: Explained,
+    told: Told,
     limit: Option<Limit>,
     listeners: Vec<Listeners>,
     user: Option<User>,
@@ -149,8 +149,8 @@ struct Sent {
 /// As the command tells it without a server, and then what only the server knows.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { revision, type_name, at, explained, .. } = self;
-        write!(f, "revision {revision}, type {type_name}, at {at}\n{explained}")?;
+        let Self { revision, type_name, at, told, .. } = self;
+        write!(f, "revision {revision}, type {type_name}, at {at}\n{told}")?;
         match &self.limit {
             None => {}
             Some(Limit::Left { limit, burst, remaining }) => writeln!(f, "limit {limit}: {remaining} of {burst} left")?,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::notification::Notification;
-use crate::snapshot::{self, Explained, Explanation, Snapshot};
+use crate::snapshot::{self, Explanation, Snapshot, Told};
 
 /// What a configuration makes of a notification.
 #[derive(Debug, Serialize)]
@@ -17,7 +17,7 @@ pub(super) struct Outcome {
     /// The faults for which its schema refuses it.
     violations: Vec<String>,
     /// The way to the result, unless it is refused.
-    explanation: Option<Explained>,
+    explanation: Option<Told>,
 }
 
 impl Outcome {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What was decided and every rule that was tried.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Explained {
+pub struct Told {
     /// What became of the notification, in a word.
     pub outcome: String,
     /// The code of the end.
@@ -79,7 +79,7 @@ pub struct FilterRun {
 }
 
 /// A line a rule, and the end of it.
-impl fmt::Display for Explained {
+impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widest = self.steps.iter().map(|step| step.rule.len()).max().unwrap_or_default();
         for step in &self.steps {
