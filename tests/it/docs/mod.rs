@@ -95,6 +95,33 @@ fn every_metric_is_told_of_with_its_labels_and_no_other_is() {
 }
 
 #[test]
+fn every_path_is_told_of_and_leads_somewhere() {
+    let route = pattern(r#"\.route\("([^"]+)", (get|post)\("#);
+    let code = fs::read_to_string("src/http/mod.rs").unwrap();
+    // A placeholder stands for one part of a path, such as a name or an id.
+    let routes = route.captures_iter(&code).map(|found| {
+        let path = pattern(r"\\\{[a-z]+\\\}").replace_all(&regex::escape(&found[1]), "[^/]+").into_owned();
+        (found[2].to_uppercase(), pattern(&format!("^{path}$")))
+    });
+    let routes: Vec<_> = routes.collect();
+    assert!(routes.len() > 10, "{code}");
+    let mention =
+        pattern(r"(?:\b(GET|POST) )?(/(?:v1/[a-z][a-zA-Z0-9_:/.…{}-]*[a-zA-Z0-9…}]|livez\b|readyz\b|metrics\b))");
+    let mut told = vec![false; routes.len()];
+    for page in Page::all() {
+        for found in mention.captures_iter(&page.text) {
+            let method = found.get(1).map(|method| method.as_str());
+            let fits = |route: &(String, Regex)| method.is_none_or(|it| it == route.0) && route.1.is_match(&found[2]);
+            let of: Vec<_> = (0..routes.len()).filter(|at| fits(&routes[*at])).collect();
+            assert!(!of.is_empty(), "{}: {}", page.path.display(), &found[0]);
+            of.into_iter().for_each(|at| told[at] = true);
+        }
+    }
+    let untold: Vec<_> = routes.iter().zip(told).filter(|(_, told)| !told).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+}
+
+#[test]
 fn every_guide_is_on_the_front_page() {
     let readme = fs::read_to_string("README.md").unwrap();
     for page in Page::all().iter().filter(|page| page.path.starts_with("docs")) {
