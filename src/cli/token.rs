@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{ConfigArgs, faulty, print};
-use crate::auth::mint;
+use crate::auth::{MintError, mint};
 use crate::config::{self, Config, Issuer, Secrets, Verifier};
 use crate::notification::parse_duration;
 
@@ -59,10 +59,10 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let loaded = config::load(&args.config.config, Secrets::Overlook);
     let name = args.issuer.as_deref();
-    let overlooked = loaded.overlooked_of_issuer(name);
+    let missing = loaded.missing_secret(name);
     let config = loaded.into_config().map_err(|diagnostics| faulty(&diagnostics))?;
     let issuer = issuer(&config, name).map_err(|error| {
-        if overlooked.is_empty() { error } else { anyhow!("the secret to sign with cannot be had\n{overlooked}") }
+        if missing.is_empty() { error } else { anyhow!("the secret to sign with cannot be had\n{missing}") }
     })?;
     let claims: Map<String, Value> = args.claims.iter().cloned().collect();
     let token = mint(issuer, &args.sub, claims, args.ttl, Timestamp::now())?;
@@ -73,7 +73,12 @@ pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
 /// The issuer of that name, or the only one that can mint.
 pub(super) fn issuer<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a Issuer> {
     if let Some(name) = name {
-        return Ok(config.issuers.get(name).with_context(|| format!("no issuer `{name}` is configured"))?);
+        return match config.issuers.get(name) {
+            Some(issuer) => Ok(issuer),
+            // It has a key that is not here, and with which nobody could sign.
+            None if config.issuers.may_have(name) => Err(MintError::NoSecret.into()),
+            None => bail!("no issuer `{name}` is configured"),
+        };
     }
     let mut minting = config.issuers.values().filter(|issuer| matches!(issuer.verifier.value, Verifier::Secret(_)));
     match (minting.next(), minting.next()) {

@@ -20,7 +20,7 @@ pub(super) struct Context {
     asked: RefCell<BTreeMap<Asked, Option<Span>>>,
     /// The title of what was declared last, which is what is lowered.
     current: RefCell<String>,
-    overlooked: RefCell<Vec<(String, Diagnostic)>>,
+    overlooked: RefCell<Vec<Overlooked>>,
 }
 
 /// What was gathered.
@@ -28,8 +28,17 @@ pub(super) struct Gathered {
     pub(super) diagnostics: Diagnostics,
     pub(super) inputs: Inputs,
     pub(super) asked: BTreeMap<Asked, Option<Span>>,
-    /// By the titles of the sections that want it.
-    pub(super) overlooked: Vec<(String, Diagnostic)>,
+    pub(super) overlooked: Vec<Overlooked>,
+}
+
+/// A secret or a key that cannot be had, and is passed over.
+#[derive(Debug, Clone)]
+pub(super) struct Overlooked {
+    /// The title of the section that wants it.
+    pub(super) section: String,
+    /// Whether it is a secret, or a key in a file that others may read.
+    pub(super) is_secret: bool,
+    pub(super) finding: Diagnostic,
 }
 
 impl Context {
@@ -51,10 +60,12 @@ impl Context {
         self.diagnostics.borrow_mut().push(finding);
     }
 
-    /// Adds a finding about a secret or a key that cannot be had, unless that is to be overlooked.
-    pub(super) fn report_missing(&self, finding: Diagnostic) {
+    /// Adds a finding about the secret or the key that `key` takes and that cannot be had, unless that is to be
+    /// overlooked.
+    pub(super) fn report_missing(&self, key: &str, finding: Diagnostic) {
         if self.secrets == Secrets::Overlook {
-            self.overlooked.borrow_mut().push((self.current.borrow().clone(), finding));
+            let (section, is_secret) = (self.current.borrow().clone(), !key.ends_with("_file"));
+            self.overlooked.borrow_mut().push(Overlooked { section, is_secret, finding });
         } else {
             self.report(finding);
         }

@@ -10,7 +10,7 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::context::{Asked, Context, Gathered};
+use super::context::{Asked, Context, Gathered, Overlooked};
 use super::inputs::update;
 use super::lower::Parts;
 use super::source::shown;
@@ -34,8 +34,8 @@ pub struct Loaded {
     pub inputs: Inputs,
     /// The content of all configuration files: the same on every node, wherever the files are kept.
     pub hash: Hash,
-    /// What [`Secrets::Overlook`] passed over, by the titles of the sections that want it.
-    overlooked: Vec<(String, Diagnostic)>,
+    /// What [`Secrets::Overlook`] passed over.
+    overlooked: Vec<Overlooked>,
 }
 
 impl Loaded {
@@ -47,9 +47,9 @@ impl Loaded {
         if self.diagnostics.has_errors() { Err(self.diagnostics) } else { Ok(self.draft) }
     }
 
-    /// Why the secret or key of an issuer, or of any where none is named, was passed over, if it was.
+    /// Why the secret of an issuer, or of any where none is named, was passed over, if it was.
     #[must_use]
-    pub fn overlooked_of_issuer(&self, name: Option<&str>) -> Diagnostics {
+    pub fn missing_secret(&self, name: Option<&str>) -> Diagnostics {
         let issuers = "[auth.issuers.*]";
         let is_meant = |title: &str| match name {
             Some(name) => title == titled(issuers, name),
@@ -57,8 +57,8 @@ impl Loaded {
         };
         let mut found = Diagnostics::default();
         found.sources.clone_from(&self.diagnostics.sources);
-        let meant = self.overlooked.iter().filter(|(title, _)| is_meant(title));
-        meant.for_each(|(_, finding)| found.push(finding.clone()));
+        let meant = self.overlooked.iter().filter(|missing| missing.is_secret && is_meant(&missing.section));
+        meant.for_each(|missing| found.push(missing.finding.clone()));
         found
     }
 }

@@ -193,7 +193,7 @@ impl<'a> Item<'a> {
 
     /// Reports that what the value names, a secret or a key, cannot be had, unless that is to be overlooked.
     pub(super) fn missing(&self, code: Code, fault: impl Display) {
-        self.cx.report_missing(Diagnostic::error(code, self.span, format!("{} {fault}", self.name())));
+        self.cx.report_missing(self.key, Diagnostic::error(code, self.span, format!("{} {fault}", self.name())));
     }
 
     /// Reports that the value is not of the type that its key takes.

@@ -77,6 +77,8 @@ fn a_command_needs_the_secrets_that_it_uses_and_no_others() {
         (&["--issuer", "app"], &[("SHOP_SECRET", "short")], "shorter than 32 bytes", "ADMINS_SECRET"),
         (&["--issuer", "admins"], &[secret], "ADMINS_SECRET`, which is not set", "SHOP_SECRET"),
         (&[], &[], "ADMINS_SECRET`, which is not set", "SHOP_KEY_SHA256"),
+        (&[], &[], "2 errors", "partner.jwks"),
+        (&["--issuer", "partner"], &[secret], "issuer has no `secret`", "partner.jwks"),
         (&["--issuer", "apps"], &[], "no issuer `apps` is configured", "SHOP"),
     ] {
         let refused = token(options, environment);
