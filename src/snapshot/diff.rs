@@ -43,8 +43,8 @@ impl Diff {
     pub fn between(before: &Snapshot, after: &Snapshot) -> Self {
         let (old, new) = (&before.config, &after.config);
         let (old_texts, new_texts) = (&before.contents, &after.contents);
-        let schema = |name: &Name| old_texts.schemas.get(name) == new_texts.schemas.get(name);
-        let script = |name: &Name| old_texts.scripts.get(name) == new_texts.scripts.get(name);
+        let schema = |name: &str| old_texts.schemas.get(name) == new_texts.schemas.get(name);
+        let script = |name: &str| old_texts.scripts.get(name) == new_texts.scripts.get(name);
         let kinds = [
             ("rules", rules(&old.rules, &new.rules)),
             ("channels", named(&old.channels, &new.channels, |_| true)),
@@ -129,29 +129,29 @@ impl fmt::Display for Diff {
     }
 }
 
-fn named<T: PartialEq>(old: &Named<T>, new: &Named<T>, same_text: impl Fn(&Name) -> bool) -> Changes {
-    let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.iter().collect(), new.iter().collect());
-    compare(&old, &new, |name, before, after| before == after && same_text(name))
+/// Also of what is declared and whose secret was passed over, of which only the name is known.
+fn named<T: PartialEq>(old: &Named<T>, new: &Named<T>, same_text: impl Fn(&str) -> bool) -> Changes {
+    compare(&by_names(old), &by_names(new), |name, before, after| before == after && same_text(name))
+}
+
+fn by_names<T>(declared: &Named<T>) -> BTreeMap<&str, Option<&At<T>>> {
+    declared.names().map(|name| (name, declared.get(name))).collect()
 }
 
 fn rules(old: &[At<Rule>], new: &[At<Rule>]) -> Changes {
     compare(&by_name(old), &by_name(new), |_, before, after| before == after)
 }
 
-fn by_name(rules: &[At<Rule>]) -> BTreeMap<&Name, &At<Rule>> {
-    rules.iter().filter_map(|rule| Some((&rule.name.as_ref()?.value, rule))).collect()
+fn by_name(rules: &[At<Rule>]) -> BTreeMap<&str, &At<Rule>> {
+    rules.iter().filter_map(|rule| Some((rule.name.as_ref()?.value.as_str(), rule))).collect()
 }
 
-fn compare<T>(
-    old: &BTreeMap<&Name, &At<T>>,
-    new: &BTreeMap<&Name, &At<T>>,
-    same: impl Fn(&Name, &At<T>, &At<T>) -> bool,
-) -> Changes {
+fn compare<T>(old: &BTreeMap<&str, T>, new: &BTreeMap<&str, T>, same: impl Fn(&str, &T, &T) -> bool) -> Changes {
     let mut changes = Changes::default();
-    for (&name, &after) in new {
+    for (&name, after) in new {
         match old.get(name) {
-            None => changes.added.push(name.to_string()),
-            Some(before) if !same(name, before, after) => changes.changed.push(name.to_string()),
+            None => changes.added.push(name.to_owned()),
+            Some(before) if !same(name, before, after) => changes.changed.push(name.to_owned()),
             Some(_) => {}
         }
     }

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Scenario, TestServer, broadcast, eventually, fanfare, order, with};
+use crate::support::{Scenario, TestServer, broadcast, err, eventually, fanfare, order, with};
 
 const RULE: &str = "[[rules]]\nname = \"ops\"\npriority = 100\nwhen = { type = \"ops.broadcast\" }\nto = [\"ops.all\"]";
 
@@ -143,6 +143,12 @@ async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     fs::remove_file(scenario.file("app.secret")).unwrap();
     let error = refused(config(scenario, &["rollback", &first]));
     assert!(error.contains("app.secret") && error.contains("nothing was changed"), "{error}");
+    // To compare them takes none.
+    scenario.append("[auth.keys.other]\nsha256 = { env = \"SHOP_NOT_SET\" }");
+    scenario.edit("gte = 100_000", "gte = 250_000");
+    let compared = config(scenario, &["diff", &first]);
+    assert_eq!(err(&compared), "");
+    assert!(out(compared).starts_with("~ rules order-notable\n+ keys other\n\n"));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use similar::TextDiff;
 
 use self::side::Side;
 use super::{ConfigArgs, print};
+use crate::config::{self, Secrets};
 use crate::reload::{Generation, Generations};
 use crate::snapshot::{Diff, Snapshot};
 
@@ -58,11 +59,11 @@ pub(super) fn config(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         HistoryCommand::Log => log(&args.generations()?.list()?),
         HistoryCommand::Diff { from, to } => {
             let kept = args.generations()?.list()?;
-            let before = Side::kept(find(&kept, from)?, main)?;
+            let before = Side::kept(find(&kept, from)?, main, Secrets::Overlook)?;
             let after = match to {
-                None => Side::present(main),
-                Some(to) if Path::new(to).is_file() => Side::present(Path::new(to)),
-                Some(to) => Side::kept(find(&kept, to)?, main)?,
+                None => Side::present(main, Secrets::Overlook),
+                Some(to) if Path::new(to).is_file() => Side::present(Path::new(to), Secrets::Overlook),
+                Some(to) => Side::kept(find(&kept, to)?, main, Secrets::Overlook)?,
             };
             compare(&before, &after)
         }
@@ -76,7 +77,10 @@ pub(super) fn config(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
 
 impl HistoryArgs {
     fn generations(&self) -> anyhow::Result<Generations> {
-        let folder = self.generations.clone().or_else(|| Side::present(&self.config.config).generations);
+        let folder = self
+            .generations
+            .clone()
+            .or_else(|| config::load(&self.config.config, Secrets::Overlook).draft.paths.generations);
         let folder = folder.ok_or_else(|| {
             let main = self.config.config.display();
             anyhow!("{main} does not say where revisions are kept: set `paths.generations`, or give --generations")
@@ -116,7 +120,7 @@ fn nearest(kept: &[Generation], revision: &str) -> String {
 pub(super) fn kept_snapshot(folder: &Path, revision: &str, main: &Path) -> anyhow::Result<Snapshot> {
     let kept = Generations::within(folder.to_path_buf()).list()?;
     let generation = find(&kept, revision)?;
-    Side::kept(generation, main)?
+    Side::kept(generation, main, Secrets::Overlook)?
         .snapshot
         .map_err(|faults| anyhow!("revision {} is not one that a server would take now\n{faults}", generation.revision))
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::side::Side;
 use crate::cli::print;
+use crate::config::Secrets;
 use crate::reload::{Generation, Generations, Label, broken_name};
 use crate::snapshot::{Diff, Snapshot};
 
@@ -26,7 +27,7 @@ pub(super) fn rollback(generations: &Generations, to: &Generation, main: &Path) 
     // Read before the oldest one, which it may be, makes way for what is kept here.
     let files = to.files.iter().map(content).collect::<anyhow::Result<Contents>>()?;
     let after = unaltered(to, &files, main)?;
-    let before = Side::present(main);
+    let before = Side::present(main, Secrets::Read);
     let folder = main.parent().unwrap_or(Path::new(""));
     let changes = match (&before.snapshot, &after) {
         (Ok(old), Some(new)) => Diff::between(old, new).to_lines(),
@@ -44,12 +45,12 @@ pub(super) fn rollback(generations: &Generations, to: &Generation, main: &Path) 
         writeln!(text, "wrote {}", folder.join(file).display())?;
     }
     // Only now is it known what the main file that was put back includes.
-    for file in left_over(&Side::present(main), to) {
+    for file in left_over(&Side::present(main, Secrets::Read), to) {
         fs::remove_file(folder.join(&file)).with_context(|| file.display().to_string())?;
         writeln!(text, "removed {}, which was not included then", folder.join(&file).display())?;
     }
     let kind = if to.is_broken() { "" } else { "revision " };
-    match (Side::present(main).snapshot, after) {
+    match (Side::present(main, Secrets::Read).snapshot, after) {
         (Ok(now), Some(after)) if now.revision != after.revision => {
             bail!("{text}the files are revision {} now: somebody else has written them", now.revision)
         }
@@ -64,7 +65,7 @@ pub(super) fn rollback(generations: &Generations, to: &Generation, main: &Path) 
 /// The revision, if the files that are kept of it are still it and a server would take it; none for what was kept as
 /// broken, which only has to be what it was.
 fn unaltered(to: &Generation, files: &Contents, main: &Path) -> anyhow::Result<Option<Snapshot>> {
-    let after = if to.is_broken() { None } else { Some(Side::kept(to, main)?.snapshot) };
+    let after = if to.is_broken() { None } else { Some(Side::kept(to, main, Secrets::Read)?.snapshot) };
     let after = after.transpose().map_err(|faults| {
         anyhow!("revision {} is not one that a server would take now; nothing was changed\n{faults}", to.revision)
     })?;

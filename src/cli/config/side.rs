@@ -25,17 +25,14 @@ pub(super) struct Side {
     pub(super) snapshot: Result<Snapshot, String>,
     /// Its files by their paths from the main file's folder. Secrets in them are blanked out.
     pub(super) files: BTreeMap<PathBuf, String>,
-    /// Where revisions are kept.
-    pub(super) generations: Option<PathBuf>,
     /// All that it depends on.
     inputs: Vec<PathBuf>,
 }
 
 impl Side {
     /// The configuration whose main file is at `main`.
-    pub(super) fn present(main: &Path) -> Self {
-        let loaded = config::load(main, Secrets::Read);
-        let generations = loaded.draft.paths.generations.clone();
+    pub(super) fn present(main: &Path, secrets: Secrets) -> Self {
+        let loaded = config::load(main, secrets);
         let sources: Vec<_> = loaded.diagnostics.sources.iter().cloned().collect();
         let folder = main.parent().unwrap_or(Path::new(""));
         let relative = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_path_buf();
@@ -50,14 +47,14 @@ impl Side {
             }
         }
         let inputs = compiled.inputs.paths().cloned().collect();
-        Self { name: "files".to_owned(), snapshot, files, generations, inputs }
+        Self { name: "files".to_owned(), snapshot, files, inputs }
     }
 
     /// A kept revision, compiled as if it were at `main`: with the secrets and keys that are there.
-    pub(super) fn kept(generation: &Generation, main: &Path) -> anyhow::Result<Self> {
+    pub(super) fn kept(generation: &Generation, main: &Path, secrets: Secrets) -> anyhow::Result<Self> {
         let folder = main.parent().unwrap_or(Path::new(""));
         let (staged, root) = stage(generation)?;
-        let present = Self::present(main);
+        let present = Self::present(main, secrets);
         // What the present configuration says itself is not what a kept one shall find.
         let own: BTreeSet<_> = present.files.keys().map(|path| folder.join(path)).collect();
         let mut needed: Vec<_> = present.inputs.iter().filter(|path| !own.contains(*path)).cloned().collect();
@@ -67,7 +64,7 @@ impl Side {
             if links == 0 && side.name == generation.revision {
                 break;
             }
-            side = Self { name: generation.revision.clone(), ..Self::present(&root.join(&generation.main)) };
+            side = Self { name: generation.revision.clone(), ..Self::present(&root.join(&generation.main), secrets) };
             let at = |path: &PathBuf| Some(folder.join(path.strip_prefix(&root).ok()?));
             needed = side.inputs.iter().filter_map(at).filter(|path| !own.contains(path)).collect();
         }
