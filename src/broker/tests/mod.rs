@@ -66,8 +66,13 @@ impl Recorder {
 
 impl Inlet for Recorder {
     fn deliver(&self, publication: Publication) {
-        while self.stuck.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
+        if self.stuck.load(Ordering::SeqCst) {
+            // Others go on: a worker that only blocks may be the one that waits for all sockets.
+            tokio::task::block_in_place(|| {
+                while self.stuck.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
         }
         let _ = self.events.send(Event::Delivered(publication));
     }

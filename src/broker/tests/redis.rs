@@ -431,8 +431,7 @@ async fn a_deaf_subscription_is_found_and_replaced() {
     assert_eq!(follower.texts, ["one", "two"]);
 }
 
-// One thread is held up; tasks that wait in its queue need others to find them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_keep_up_reads_what_it_did_not_take() {
     let server = Server::start(&[]).await;
     let (mut slow, there) = (Node::redis(&server).await, Node::redis(&server).await);
@@ -442,13 +441,16 @@ async fn a_node_that_cannot_keep_up_reads_what_it_did_not_take() {
     follower.follow(&mut slow, 1).await;
     let missed_before = follower.missed;
     slow.stuck.store(true, Ordering::SeqCst);
-    for _ in 0..20 {
-        let publishes = (0..1_000).map(|n| {
+    // Few at a time, so that a busy machine answers each within its deadline.
+    for _ in 0..200 {
+        let publishes = (0..100).map(|n| {
             let mut batch = batch(&user, &n.to_string(), Priority::Medium);
             batch.messages[0].retention.size = 100_000;
             there.try_publish(batch)
         });
-        assert!(futures_util::future::join_all(publishes).await.iter().all(Result::is_ok));
+        for outcome in futures_util::future::join_all(publishes).await {
+            outcome.unwrap();
+        }
     }
     slow.stuck.store(false, Ordering::SeqCst);
     follower.follow(&mut slow, 20_001).await;
