@@ -3,12 +3,11 @@
 
 use std::path::Path;
 
-use super::load_and_compile;
 use super::report::{Effect, ReloadResult};
 use super::started::Started;
-use crate::config::{Diagnostics, Inputs};
+use crate::config::{self, Diagnostics, Inputs, Secrets};
 use crate::pipeline::Pipeline;
-use crate::snapshot::{Compiled, Diff, Revision, Snapshot};
+use crate::snapshot::{Compiled, Depth, Diff, Revision, Snapshot, compile};
 
 /// What was found of the files.
 #[derive(Debug)]
@@ -48,9 +47,9 @@ pub(super) struct Foreseen {
     pub(super) needs_restart: Vec<&'static str>,
 }
 
-/// Loads and compiles the files, and compares them with the revision in force.
-pub(super) fn examine(path: &Path, current: &Snapshot, started: &Started) -> Examined {
-    let Compiled { snapshot, diagnostics, inputs, .. } = load_and_compile(path);
+/// Compares what was compiled of the files with the revision in force.
+pub(super) fn examine(compiled: Compiled, current: &Snapshot, started: &Started) -> Examined {
+    let Compiled { snapshot, diagnostics, inputs, .. } = compiled;
     let compiles = snapshot.is_some();
     let (diagnostics, verdict) = match acceptable(snapshot, &diagnostics, started) {
         Err(failure) => (failure, Verdict::Refused),
@@ -63,10 +62,11 @@ pub(super) fn examine(path: &Path, current: &Snapshot, started: &Started) -> Exa
     Examined { inputs, compiles, diagnostics, verdict }
 }
 
-/// As [`examine`], for files that are only tried. Without a foresight they are refused.
+/// Tries the files and makes nothing that they ask for. Without a foresight they are refused.
 pub(super) fn foresee(path: &Path, pipeline: &Pipeline, started: &Started) -> (String, Option<Foreseen>) {
     let current = pipeline.live.load();
-    let Examined { diagnostics, verdict, .. } = examine(path, &current, started);
+    let compiled = compile(config::load(path, Secrets::Read), Depth::Serve);
+    let Examined { diagnostics, verdict, .. } = examine(compiled, &current, started);
     let foreseen = match &verdict {
         Verdict::Refused => None,
         Verdict::Same => Some(Foreseen {

@@ -180,7 +180,8 @@ impl Reloader {
     async fn load(&mut self) -> Result<Examined, JoinError> {
         self.seen = self.settled().await;
         let (path, current, started) = (self.path.clone(), self.pipeline.live.load(), Arc::clone(&self.started));
-        let examined = tokio::task::spawn_blocking(move || examine(&path, &current, &started)).await?;
+        let examined =
+            tokio::task::spawn_blocking(move || examine(load_and_compile(&path), &current, &started)).await?;
         if examined.compiles {
             self.seen.clone_from(&examined.inputs);
         } else {
@@ -288,6 +289,24 @@ mod tests {
         let broker = Arc::new(Broker::new(&config.broker, Arc::clone(&hub) as Arc<dyn Inlet>).unwrap());
         let live = Arc::new(Live::new(snapshot, Timestamp::now()));
         Arc::new(Pipeline::new(live, hub, broker, metrics, &config.server))
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_only_tried_makes_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fanfare.toml");
+        fs::write(&path, TEXT).unwrap();
+        let compiled = load_and_compile(&path);
+        let started = Started::with(&compiled.snapshot.as_ref().unwrap().config);
+        let pipeline = pipeline(compiled);
+        let issuer = "[auth.issuers.app]\nissuer = \"app\"\naudience = \"fanfare\"\nalgorithms = [\"HS256\"]\n";
+        let secret = "secret = { file = \"app.secret\", create = true }\n";
+        fs::write(&path, format!("{TEXT}{issuer}{secret}")).unwrap();
+        let (diagnostics, foreseen) = foresee(&path, &pipeline, &started);
+        assert_eq!(foreseen.expect(&diagnostics).result, ReloadResult::Applicable);
+        assert!(!folder.path().join("app.secret").exists());
+        drop(load_and_compile(&path));
+        assert!(folder.path().join("app.secret").exists(), "what is taken makes it");
     }
 
     #[tokio::test]
