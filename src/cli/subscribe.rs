@@ -60,8 +60,8 @@ struct Subscriber {
 impl Subscriber {
     /// One connection, until it ends.
     async fn listen(&mut self) -> anyhow::Result<()> {
-        let request = reqwest::Client::new().get(&self.url).header(ACCEPT, "text/event-stream");
-        let request = self.args.client.authorize(request)?.header("prefer", "handling=strict");
+        // To whom takes anything a refusal is a status, and a channel that is gone is no reason for one.
+        let request = self.args.client.authorize(reqwest::Client::new().get(&self.url).header(ACCEPT, "*/*"))?;
         let request = match &self.cursor {
             Some(cursor) => request.header("last-event-id", cursor),
             None => request,
