@@ -207,8 +207,9 @@ impl Space {
 
     /// Looks for a part in all of which `formula` is true and of which `example` makes something.
     pub(super) fn search<T>(&self, formula: &Formula, example: impl FnMut(&Region) -> Option<T>) -> Found<T> {
-        let mut search = Search { space: self, formula, example, steps: 0, failures: 0 };
-        match search.within(self.whole()) {
+        let mut search = Search { space: self, example, steps: 0, failures: 0 };
+        let parts = if let Formula::All(parts) = formula { parts.iter().collect() } else { vec![formula] };
+        match search.within(self.whole(), &parts) {
             Some(found) => Found::Example(found),
             None if search.steps > MAX_STEPS => Found::Undecided(Doubt::TooMuch),
             None if search.failures > 0 => Found::Undecided(Doubt::NoExample),
@@ -309,22 +310,27 @@ impl Space {
                     return None;
                 }
                 part.atoms[index] = Some(value);
-                return self.follow(part, atom.axis);
+                return self.follow(region, part, index);
             }
         }
         Some(part)
     }
 
-    /// A part with all that follows from what the tests of a field are of the text there; none if it is empty.
-    fn follow(&self, mut part: Region, axis: usize) -> Option<Region> {
+    /// A part of a region with all that follows for a text from what `index`, which is new in it, is there; none if the
+    /// part is empty.
+    fn follow(&self, region: &Region, mut part: Region, index: usize) -> Option<Region> {
+        let axis = self.atoms[index].axis;
         let Axis { text, list, tests, .. } = &self.axes[axis];
-        let has = |place: &usize| part.cells[axis][place / 64] >> (place % 64) & 1 == 1;
+        let has = |region: &Region, place: usize| region.cells[axis][place / 64] >> (place % 64) & 1 == 1;
         // Of the elements of an array a test says something else.
-        if let Some(text) = text.filter(has)
-            && !list.is_some_and(|list| has(&list))
-            && self.relations.follow(&mut part.atoms, tests.clone()).is_err()
+        let may_be_list = |region| list.is_some_and(|list| has(region, list));
+        if let Some(text) = text.filter(|text| has(&part, *text))
+            && !may_be_list(&part)
         {
-            part.cells[axis][text / 64] &= !(1 << (text % 64));
+            let new = if may_be_list(region) { tests.clone() } else { vec![index] };
+            if self.relations.follow(&mut part.atoms, new).is_err() {
+                part.cells[axis][text / 64] &= !(1 << (text % 64));
+            }
         }
         part.cells[axis].iter().any(|cells| *cells != 0).then_some(part)
     }
@@ -356,14 +362,14 @@ enum Split {
 
 struct Search<'a, F> {
     space: &'a Space,
-    formula: &'a Formula,
     example: F,
     steps: usize,
     failures: usize,
 }
 
 impl<F> Search<'_, F> {
-    fn within<T>(&mut self, region: Region) -> Option<T>
+    /// Looks where all of `parts` are true. What is true all over a region is so in every part of it.
+    fn within<T>(&mut self, region: Region, parts: &[&Formula]) -> Option<T>
     where
         F: FnMut(&Region) -> Option<T>,
     {
@@ -371,20 +377,23 @@ impl<F> Search<'_, F> {
         if self.steps > MAX_STEPS || self.failures > MAX_EXAMPLES {
             return None;
         }
-        match self.space.value(&region, self.formula) {
-            Some(false) => None,
-            Some(true) => {
-                let found = (self.example)(&region);
-                self.failures += usize::from(found.is_none());
-                found
-            }
-            None => {
-                let (split, preferred) = self.space.open(&region, self.formula, true)?;
-                [preferred, !preferred]
-                    .into_iter()
-                    .find_map(|value| self.within(self.space.split(&region, split, value)?))
+        let mut open = Vec::new();
+        for part in parts {
+            match self.space.value(&region, part) {
+                Some(false) => return None,
+                Some(true) => {}
+                None => open.push(*part),
             }
         }
+        let Some(first) = open.first() else {
+            let found = (self.example)(&region);
+            self.failures += usize::from(found.is_none());
+            return found;
+        };
+        let (split, preferred) = self.space.open(&region, first, true)?;
+        [preferred, !preferred]
+            .into_iter()
+            .find_map(|value| self.within(self.space.split(&region, split, value)?, &open))
     }
 }
 
