@@ -2,6 +2,7 @@
 
 mod commands;
 mod configuration;
+mod output;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
