@@ -1,13 +1,11 @@
 //! What the files would be, found before anything is touched. It takes as long as there are rules, so none of it is for
 //! a worker, and nor is freeing what is not taken.
 
-use std::path::Path;
-
 use super::report::{Effect, ReloadResult};
 use super::started::Started;
-use crate::config::{self, Diagnostics, Inputs, Secrets};
+use crate::config::{Diagnostics, Inputs};
 use crate::pipeline::Pipeline;
-use crate::snapshot::{Compiled, Depth, Diff, Revision, Snapshot, compile};
+use crate::snapshot::{Compiled, Diff, Revision, Snapshot};
 
 /// What was found of the files.
 #[derive(Debug)]
@@ -62,10 +60,9 @@ pub(super) fn examine(compiled: Compiled, current: &Snapshot, started: &Started)
     Examined { inputs, compiles, diagnostics, verdict }
 }
 
-/// Tries the files and makes nothing that they ask for. Without a foresight they are refused.
-pub(super) fn foresee(path: &Path, pipeline: &Pipeline, started: &Started) -> (String, Option<Foreseen>) {
+/// As [`examine`], for files that are only tried. Without a foresight they are refused.
+pub(super) fn foresee(compiled: Compiled, pipeline: &Pipeline, started: &Started) -> (String, Option<Foreseen>) {
     let current = pipeline.live.load();
-    let compiled = compile(config::load(path, Secrets::Read), Depth::Serve);
     let Examined { diagnostics, verdict, .. } = examine(compiled, &current, started);
     let foreseen = match &verdict {
         Verdict::Refused => None,

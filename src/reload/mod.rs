@@ -75,6 +75,11 @@ pub fn load_and_compile(path: &Path) -> Compiled {
     compile(config::load(path, Secrets::Create), Depth::Serve)
 }
 
+/// As [`load_and_compile`], and nothing is made that the files ask for.
+fn load_to_try(path: &Path) -> Compiled {
+    compile(config::load(path, Secrets::Read), Depth::Serve)
+}
+
 impl Reloader {
     /// A reloader of the file at `path`, and the handle that asks it. The snapshot of `pipeline` was compiled from
     /// `inputs`.
@@ -164,7 +169,7 @@ impl Reloader {
         // Waits out half a write, as a reload does.
         self.settled().await;
         let (path, pipeline, started) = (self.path.clone(), Arc::clone(&self.pipeline), Arc::clone(&self.started));
-        let foresee = move || foresee(&path, &pipeline, &started);
+        let foresee = move || foresee(load_to_try(&path), &pipeline, &started);
         match tokio::task::spawn_blocking(foresee).await {
             Err(panic) => self.report(ReloadResult::Failed, not_compiled(&panic)),
             Ok((diagnostics, None)) => self.report(ReloadResult::Failed, diagnostics),
@@ -302,7 +307,7 @@ mod tests {
         let issuer = "[auth.issuers.app]\nissuer = \"app\"\naudience = \"fanfare\"\nalgorithms = [\"HS256\"]\n";
         let secret = "secret = { file = \"app.secret\", create = true }\n";
         fs::write(&path, format!("{TEXT}{issuer}{secret}")).unwrap();
-        let (diagnostics, foreseen) = foresee(&path, &pipeline, &started);
+        let (diagnostics, foreseen) = foresee(load_to_try(&path), &pipeline, &started);
         assert_eq!(foreseen.expect(&diagnostics).result, ReloadResult::Applicable);
         assert!(!folder.path().join("app.secret").exists());
         drop(load_and_compile(&path));
