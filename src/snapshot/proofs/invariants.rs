@@ -2,7 +2,8 @@
 
 use super::contradiction;
 use super::rules::surely_stops;
-use super::space::{Doubt, Formula, Found, Space};
+use super::search::{Doubt, Found};
+use super::space::{Formula, Space};
 use super::witness::{self, Witness};
 use crate::config::{Span, Then, Unmatched};
 use crate::notification::{Name, TypeName};

@@ -10,9 +10,11 @@ mod cells;
 mod contradiction;
 mod example;
 mod invariants;
+mod nesting;
 mod numbers;
 mod relations;
 mod rules;
+mod search;
 mod shape;
 mod space;
 #[cfg(test)]

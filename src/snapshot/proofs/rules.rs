@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::contradiction;
-use super::space::{Doubt, Formula, Found, Space};
+use super::search::{Doubt, Found};
+use super::space::{Formula, Space};
 use super::witness::{self, Witness};
 use crate::config::{Operator, Then};
 use crate::notification::{Name, TypeName};

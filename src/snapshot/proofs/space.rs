@@ -2,12 +2,14 @@
 //!
 //! For each field the values that some test names, and what lies between them, are its cells: within one no test
 //! changes. What a text test such as a glob is true of is not known by cell, so such a test is true or not for itself
-//! wherever a value is none that is named, but for what is known to follow from others. The fields are taken to be independent. Both admit more than there is, never
-//! less: what is found impossible here is impossible, what is found possible has to be shown by an example.
+//! wherever a value is none that is named, but for what is known to follow from others. The fields are taken to be
+//! independent, but for those inside of others. Both admit more than there is, never less: what is found impossible here is
+//! impossible, what is found possible has to be shown by an example.
 
 #![expect(clippy::fn_params_excessive_bools, reason = "truth values are what this is about")]
 
 use super::cells::{Cell, Test, cells, least, truth};
+use super::nesting::Nesting;
 use super::relations::Relations;
 use super::shape::Shape;
 use crate::notification::TypeName;
@@ -67,6 +69,7 @@ pub(super) struct Space {
     pub(super) windows: Vec<std::sync::Arc<Window>>,
     shared: Vec<Formula>,
     relations: Relations,
+    nesting: Nesting,
 }
 
 /// A part of a space.
@@ -78,41 +81,6 @@ pub(super) struct Region {
     pub(super) windows: Vec<Option<bool>>,
 }
 
-/// What came of a search.
-#[derive(Debug)]
-pub(super) enum Found<T> {
-    /// An example.
-    Example(T),
-    /// Nothing can be one.
-    Nothing,
-    /// Neither could be shown.
-    Undecided(Doubt),
-}
-
-/// Why a search came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::snapshot) enum Doubt {
-    /// There was more to look at than a search may.
-    TooMuch,
-    /// What may be an example came with no notification that is one.
-    NoExample,
-}
-
-impl Doubt {
-    /// As messages put it.
-    pub(in crate::snapshot) fn about(self, type_name: &TypeName) -> String {
-        match self {
-            Self::TooMuch => format!("the rules of `{type_name}` test too much at once"),
-            Self::NoExample => format!("no notification of `{type_name}` was found that shows it"),
-        }
-    }
-}
-
-/// Steps of one search. Beyond it, nothing is decided.
-const MAX_STEPS: usize = 4_096;
-/// Regions whose example did not hold, until the search is given up.
-const MAX_EXAMPLES: usize = 8;
-
 impl Space {
     /// The space of a type, divided by what all of `matchers` test. The formula of each is shared, by its index.
     pub(super) fn new(schemas: &SchemaRegistry, type_name: &TypeName, matchers: &[&Matcher]) -> Self {
@@ -123,6 +91,7 @@ impl Space {
             windows: Vec::new(),
             shared: Vec::new(),
             relations: Relations::default(),
+            nesting: Nesting::default(),
         };
         space.shared = matchers.iter().map(|matcher| space.formula(matcher)).collect();
         space.divide(schemas);
@@ -189,10 +158,11 @@ impl Space {
         };
         let fields = self.axes.iter().map(|axis| axis.tests.iter().filter_map(pieces).collect());
         self.relations = Relations::new(self.atoms.len(), fields);
+        self.nesting = Nesting::new(&self.axes);
     }
 
     /// All of it.
-    fn whole(&self) -> Region {
+    pub(super) fn whole(&self) -> Region {
         let full = |axis: &Axis| {
             let mut cells = vec![0; words(axis.cells.len())];
             (0..axis.cells.len()).for_each(|cell| cells[cell / 64] |= 1 << (cell % 64));
@@ -203,32 +173,6 @@ impl Space {
             atoms: vec![None; self.atoms.len()],
             windows: vec![None; self.windows.len()],
         }
-    }
-
-    /// Looks for a part in all of which `formula` is true and of which `example` makes something.
-    pub(super) fn search<T>(&self, formula: &Formula, example: impl FnMut(&Region) -> Option<T>) -> Found<T> {
-        let mut search = Search { space: self, example, steps: 0, failures: 0 };
-        let parts = if let Formula::All(parts) = formula { parts.iter().collect() } else { vec![formula] };
-        match search.within(self.whole(), &parts) {
-            Some(found) => Found::Example(found),
-            None if search.steps > MAX_STEPS => Found::Undecided(Doubt::TooMuch),
-            None if search.failures > 0 => Found::Undecided(Doubt::NoExample),
-            None => Found::Nothing,
-        }
-    }
-
-    /// Whether something may make `formula` true; none where there was too much to look at.
-    pub(super) fn possible(&self, formula: &Formula) -> Option<bool> {
-        match self.search(formula, |_| Some(())) {
-            Found::Example(()) => Some(true),
-            Found::Nothing => Some(false),
-            Found::Undecided(_) => None,
-        }
-    }
-
-    /// Whether it is known that nothing makes `formula` true.
-    pub(super) fn is_impossible(&self, formula: &Formula) -> bool {
-        self.possible(formula) == Some(false)
     }
 
     /// What a test is all over a region, if it is the same there.
@@ -251,7 +195,7 @@ impl Space {
     }
 
     /// What a formula is all over a region, if it is the same there and that can be seen.
-    fn value(&self, region: &Region, formula: &Formula) -> Option<bool> {
+    pub(super) fn value(&self, region: &Region, formula: &Formula) -> Option<bool> {
         match formula {
             Formula::Always(value) => Some(*value),
             Formula::Atom(index) => self.atom_in(region, *index),
@@ -277,7 +221,7 @@ impl Space {
     }
 
     /// A test or window that decides something of a formula that is open, and what it had better be for `wanted`.
-    fn open(&self, region: &Region, formula: &Formula, wanted: bool) -> Option<(Split, bool)> {
+    pub(super) fn open(&self, region: &Region, formula: &Formula, wanted: bool) -> Option<(Split, bool)> {
         if self.value(region, formula).is_some() {
             return None;
         }
@@ -292,7 +236,7 @@ impl Space {
     }
 
     /// The part of a region in which a test or window is so; none if there is none.
-    fn split(&self, region: &Region, split: Split, value: bool) -> Option<Region> {
+    pub(super) fn split(&self, region: &Region, split: Split, value: bool) -> Option<Region> {
         let mut part = region.clone();
         match split {
             Split::Window(index) => part.windows[index] = Some(value),
@@ -332,7 +276,9 @@ impl Space {
                 part.cells[axis][text / 64] &= !(1 << (text % 64));
             }
         }
-        part.cells[axis].iter().any(|cells| *cells != 0).then_some(part)
+        part.cells[axis].iter().any(|cells| *cells != 0).then_some(())?;
+        self.nesting.narrow(&mut part.cells)?;
+        Some(part)
     }
 }
 
@@ -355,46 +301,9 @@ impl Atom {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Split {
+pub(super) enum Split {
     Atom(usize),
     Window(usize),
-}
-
-struct Search<'a, F> {
-    space: &'a Space,
-    example: F,
-    steps: usize,
-    failures: usize,
-}
-
-impl<F> Search<'_, F> {
-    /// Looks where all of `parts` are true. What is true all over a region is so in every part of it.
-    fn within<T>(&mut self, region: Region, parts: &[&Formula]) -> Option<T>
-    where
-        F: FnMut(&Region) -> Option<T>,
-    {
-        self.steps += 1;
-        if self.steps > MAX_STEPS || self.failures > MAX_EXAMPLES {
-            return None;
-        }
-        let mut open = Vec::new();
-        for part in parts {
-            match self.space.value(&region, part) {
-                Some(false) => return None,
-                Some(true) => {}
-                None => open.push(*part),
-            }
-        }
-        let Some(first) = open.first() else {
-            let found = (self.example)(&region);
-            self.failures += usize::from(found.is_none());
-            return found;
-        };
-        let (split, preferred) = self.space.open(&region, first, true)?;
-        [preferred, !preferred]
-            .into_iter()
-            .find_map(|value| self.within(self.space.split(&region, split, value)?, &open))
-    }
 }
 
 fn words(cells: usize) -> usize {

@@ -37,6 +37,7 @@ pub(super) struct AnyRule {
     pub(super) matcher: Matcher,
     /// None if it drops.
     pub(super) to: &'static [&'static str],
+    pub(super) filter: Option<&'static str>,
     pub(super) then: Then,
 }
 
@@ -65,8 +66,9 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
 
 fn rule() -> impl Strategy<Value = AnyRule> {
     const TARGETS: [&[&str]; 5] = [&["audit"], &["user.{userId}"], &["audit", "user.{userId}"], &["dead-letter"], &[]];
-    (matcher(), select(TARGETS.to_vec()), select(vec![Then::Stop, Then::Stop, Then::Continue]))
-        .prop_map(|(matcher, to, then)| AnyRule { matcher, to, then })
+    let filter = prop::option::weighted(0.2, select(vec!["passing", "dropping", "skipping"]));
+    (matcher(), select(TARGETS.to_vec()), filter, select(vec![Then::Stop, Then::Stop, Then::Continue]))
+        .prop_map(|(matcher, to, filter, then)| AnyRule { matcher, to, filter, then })
 }
 
 fn claim() -> impl Strategy<Value = Claim> {

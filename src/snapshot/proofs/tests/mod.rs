@@ -29,6 +29,13 @@ schema = "t.json"
 publish = "all"
 "#;
 
+/// A filter that drops, fails or passes.
+const CHOOSY: &str = r#"fn filter(n) {
+    if n.priority == "low" { return drop("low"); }
+    if n.priority == "high" { throw "high"; }
+    pass()
+}"#;
+
 fn schema() -> Value {
     json!({"required": ["data", "userId"], "properties": {"data": {
         "type": "object", "required": ["kind", "total"], "additionalProperties": false, "properties": {
@@ -46,9 +53,15 @@ fn checked(rest: &str) -> (Option<Snapshot>, String) {
 }
 
 fn checked_whole(text: &str) -> (Option<Snapshot>, String) {
+    checked_with(text, &schema())
+}
+
+fn checked_with(text: &str, schema: &Value) -> (Option<Snapshot>, String) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("schemas")).unwrap();
-    fs::write(folder.path().join("schemas/t.json"), schema().to_string()).unwrap();
+    fs::write(folder.path().join("schemas/t.json"), schema.to_string()).unwrap();
+    fs::create_dir(folder.path().join("plugins")).unwrap();
+    fs::write(folder.path().join("plugins/choosy.rhai"), CHOOSY).unwrap();
     let path = folder.path().join("fanfare.toml");
     fs::write(&path, text).unwrap();
     let compiled = compile(load(&path, Secrets::Create), Depth::Advise);
@@ -101,6 +114,49 @@ fn a_rule_that_excludes_itself_or_its_schema_never_matches() {
         let findings = examine(&snapshot(&rule("r", 1, &format!("when = {when}\n{AUDIT}"))));
         assert!(findings.iter().any(|finding| matches!(finding, Finding::NeverMatches { .. })), "{when}: {findings:?}");
     }
+}
+
+#[test]
+fn a_rule_matches_where_a_number_is_between_its_bounds() {
+    let both = |kind: &str, tests: &str| {
+        let text = format!("{HEAD}{}", rule("r", 1, &format!("when = {{ \"data.n\" = {{ {tests} }} }}\n{AUDIT}")));
+        let field = json!({"properties": {"data": {"properties": {"n": {"type": kind, "exclusiveMinimum": 0}}}}});
+        let (snapshot, report) = checked_with(&text, &field);
+        let findings = examine(&snapshot.unwrap_or_else(|| panic!("{report}")));
+        !findings.iter().any(|finding| matches!(finding, Finding::NeverMatches { .. }))
+    };
+    for (tests, of_integers, of_numbers) in [
+        ("gt = 1, lt = 2", false, true),
+        ("gt = 1, lt = 3", true, true),
+        ("gt = 1.5, lt = 1.75", false, true),
+        ("gte = 2.0, lte = 2", true, true),
+        ("lte = 0", false, false),
+        ("lt = 1", false, true),
+        ("eq = 2, ne = 2.0", false, false),
+        ("gt = 9007199254740992, lt = 9007199254740994", true, true),
+        ("gt = 9007199254740992, lt = 9007199254740993", false, false),
+        ("gt = 9007199254740992.0, lte = 9007199254740993", true, true),
+        ("gt = 9223372036854775807", true, true),
+        ("gt = 9223372036854775806, lt = 9223372036854775807", false, false),
+        ("gt = 1e300", true, true),
+    ] {
+        assert_eq!((both("integer", tests), both("number", tests)), (of_integers, of_numbers), "{tests}");
+    }
+}
+
+#[test]
+fn what_is_in_an_object_is_missing_without_it() {
+    let inner = json!({"type": "object", "properties": {"x": {"type": "integer"}}});
+    let schema = json!({"properties": {"data": {"properties": {"o": inner}}}});
+    let (first, second) = ("\"data.o\" = { exists = false }", "\"data.o.x\" = { exists = true }");
+    let both = rule("both", 3, &format!("when = {{ {first}, {second} }}\n{AUDIT}"));
+    // Of one priority, as they exclude each other.
+    let each = ["one", "two"]
+        .map(|name| rule(name, 2, &format!("when = {{ {} }}\n{AUDIT}", if name == "one" { first } else { second })));
+    let (snapshot, report) = checked_with(&format!("{HEAD}{both}{}", each.concat()), &schema);
+    assert!(snapshot.is_some() && report.contains("rule `both` can never match"), "{report}");
+    let why = "`data.o exists false` and `data.o.x exists true` exclude each other";
+    assert!(report.contains(why), "{report}");
 }
 
 #[test]

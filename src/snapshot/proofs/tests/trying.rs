@@ -10,20 +10,42 @@ use serde_json::{Map, Value, json};
 
 use super::any::{self, AnyRule, Case};
 use super::{HEAD, checked_whole};
-use crate::config::{At, Diagnostics, Span, Then};
+use crate::config::{At, Diagnostics, Span};
 use crate::notification::{Draft, Name, Notification, TypeName};
 use crate::routing::{Action, Facts, Route, RoutingTable, Rule, Template};
 use crate::schemas::SchemaRegistry;
-use crate::snapshot::proofs::rules::Question;
-use crate::snapshot::proofs::space::{Formula, Found, Space};
+use crate::snapshot::proofs::rules::{Question, Tie, surely_stops, ties};
+use crate::snapshot::proofs::search::Found;
+use crate::snapshot::proofs::space::{Formula, Space};
 use crate::snapshot::proofs::witness::{self, Witness};
 use crate::snapshot::proofs::{Claim, Finding, Invariant, Proof, Target, examine, prove};
-use crate::snapshot::{Decision, Refusal, Snapshot, evaluate};
+use crate::snapshot::{Decision, Observer, Refusal, Snapshot, evaluate};
 
 /// Most notifications that one case is tried with.
 const MAX_TRIES: usize = 400;
 /// Noon and midnight.
 const TIMES: [i64; 2] = [1_767_614_400, 1_767_657_600];
+
+/// What the configuration has besides; its rules and its schema are those of each case.
+const MORE: &str = r#"
+[channels.letter]
+pattern = "dead-letter"
+subscribe = "all"
+[plugins.passing]
+script = "choosy.rhai"
+on_error = "pass"
+[plugins.dropping]
+script = "choosy.rhai"
+on_error = "drop"
+[plugins.skipping]
+script = "choosy.rhai"
+on_error = "skip-rule"
+[[rules]]
+name = "r"
+priority = 1
+when = {}
+to = ["audit"]
+"#;
 
 /// How many are tried: `PROPTEST_CASES`, or as many as a run of all tests has time for.
 fn cases() -> u32 {
@@ -35,6 +57,25 @@ struct Tried {
     notification: Arc<Notification>,
     at: Timestamp,
     decision: Decision,
+    /// The rules that it reached and that match it.
+    reached: Vec<Name>,
+}
+
+/// Notes which rules the router comes to.
+#[derive(Default)]
+struct Seen(Vec<Name>);
+
+impl Observer for Seen {
+    fn matched(&mut self, rule: &Rule) {
+        self.0.push(rule.name.clone());
+    }
+}
+
+/// Whether the router comes to a rule, which matches.
+fn is_reached(snapshot: &Snapshot, rule: &Rule, witness: &Witness) -> bool {
+    let mut seen = Seen::default();
+    evaluate(snapshot, &witness.notification, witness.at, &mut seen);
+    seen.0.contains(&rule.name)
 }
 
 impl Tried {
@@ -63,9 +104,7 @@ impl Share {
 
 #[test]
 fn proofs_and_trying_agree() {
-    let letter =
-        "[channels.letter]\npattern = \"dead-letter\"\nsubscribe = \"all\"\n[[rules]]\nname = \"r\"\npriority = 1\n";
-    let (snapshot, report) = checked_whole(&format!("{HEAD}{letter}when = {{}}\nto = [\"audit\"]\n"));
+    let (snapshot, report) = checked_whole(&format!("{HEAD}{MORE}"));
     let snapshot = RefCell::new(snapshot.unwrap_or_else(|| panic!("{report}")));
     let (rules, invariants) = (Share::default(), Share::default());
     let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
@@ -114,7 +153,7 @@ fn compiled(snapshot: &Snapshot, index: usize, rule: &AnyRule) -> Rule {
         priority: -(index as i64),
         place: "".into(),
         matcher: rule.matcher.clone(),
-        filter: None,
+        filter: rule.filter.map(|filter| filter.parse().unwrap()),
         action: match rule.to {
             [] => Action::Drop("dropped".parse().unwrap()),
             targets => Action::To(targets.iter().map(route).collect()),
@@ -161,8 +200,9 @@ fn tries(snapshot: &Snapshot, case: &Case) -> Vec<Tried> {
         let draft = Draft::from_value(members).unwrap();
         let Ok(draft) = snapshot.schemas.validate(draft) else { continue };
         let notification = Arc::new(Notification::accept(draft, at));
-        let decision = evaluate(snapshot, &notification, at, &mut ());
-        tried.push(Tried { notification, at, decision });
+        let mut seen = Seen::default();
+        let decision = evaluate(snapshot, &notification, at, &mut seen);
+        tried.push(Tried { notification, at, decision, reached: seen.0 });
     }
     tried
 }
@@ -172,12 +212,6 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     Value::Object(members.collect::<Map<_, _>>())
 }
 
-/// Whether rules before one let it have a notification that it matches.
-fn is_reached(rules: &[Rule], index: usize, facts: Facts<'_>) -> bool {
-    let stops = |rule: &Rule| rule.then == Then::Stop && rule.matches(facts);
-    rules[index].matches(facts) && !rules[..index].iter().any(stops)
-}
-
 fn is_admitted(snapshot: &Snapshot, witness: &Witness) -> bool {
     let draft = Draft::from_value(Value::Object(witness.notification.draft.members.clone())).unwrap();
     snapshot.schemas.validate(draft).is_ok()
@@ -185,12 +219,12 @@ fn is_admitted(snapshot: &Snapshot, witness: &Witness) -> bool {
 
 /// Whether the search finds a notification that reaches a rule.
 fn is_shown_reached(space: &Space, snapshot: &Snapshot, rules: &[Rule], index: usize) -> bool {
-    let before = (0..index).filter(|earlier| rules[*earlier].then == Then::Stop);
+    let before = (0..index).filter(|earlier| surely_stops(&rules[*earlier]));
     let not = |earlier| Formula::Not(Box::new(Formula::Shared(earlier)));
     let formula = Formula::All(before.map(not).chain([Formula::Shared(index)]).collect());
     let found = space.search(&formula, |region| {
         let witness = witness::find(space, region, &snapshot.schemas)?;
-        is_reached(rules, index, witness.facts()).then_some(witness)
+        is_reached(snapshot, &rules[index], &witness).then_some(witness)
     });
     matches!(found, Found::Example(_))
 }
@@ -207,8 +241,8 @@ fn check_rules(snapshot: &Snapshot, tried: &[Tried], share: &Share) -> TestCaseR
                 Finding::NeverMatches { rule: named, .. } if *named == rule.name => never = true,
                 Finding::Covered { rule: named, witness, .. } if *named == rule.name => {
                     covered = true;
-                    let facts = witness.facts();
-                    prop_assert!(rule.matches(facts) && !is_reached(rules, index, facts), "{finding:?}");
+                    let is_reached = is_reached(snapshot, rule, witness);
+                    prop_assert!(rule.matches(witness.facts()) && !is_reached, "{finding:?}");
                     prop_assert!(is_admitted(snapshot, witness), "{finding:?}");
                 }
                 Finding::Undecided { question: Question::Reached(named), .. } => open |= *named == rule.name,
@@ -218,15 +252,40 @@ fn check_rules(snapshot: &Snapshot, tried: &[Tried], share: &Share) -> TestCaseR
         let mut is_shown = is_shown_reached(&space, snapshot, rules, index);
         for one in tried {
             prop_assert!(!never || !rule.matches(one.facts()), "{} matches {:?}", rule.name, one.notification);
-            let is_reached = is_reached(rules, index, one.facts());
+            let is_reached = one.reached.contains(&rule.name);
             prop_assert!(!covered || !is_reached, "{} is reached by {:?}", rule.name, one.notification);
             is_shown |= is_reached;
         }
         prop_assert!(!open || !never && !covered);
         share.add(usize::from(never || covered || is_shown), 1);
     }
+    check_ties(snapshot, tried)?;
     check_unrouted(snapshot, tried, &findings, share)?;
     check_unfillable(snapshot, tried, &findings)
+}
+
+/// As if the rules were of one priority.
+fn check_ties(snapshot: &Snapshot, tried: &[Tried]) -> TestCaseResult {
+    let even = |rule: &Rule| Rule { priority: 0, ..rule.clone() };
+    let rules: Vec<Rule> = snapshot.routing.rules(&type_name()).iter().map(even).collect();
+    let both = |pair: [&Rule; 2], facts: Facts<'_>| pair.iter().all(|rule| rule.matches(facts));
+    let told = ties(&snapshot.schemas, &type_name(), &rules);
+    for (first, second, tie) in &told {
+        if let Tie::Shown(witness) = tie {
+            prop_assert!(both([first, second], witness.facts()) && is_admitted(snapshot, witness), "{witness}");
+        }
+    }
+    for second in 1..rules.len() {
+        for first in 0..second {
+            let pair = [&rules[first], &rules[second]];
+            let is_told = told
+                .iter()
+                .any(|(one, other, _)| [one.name.clone(), other.name.clone()] == pair.map(|rule| rule.name.clone()));
+            let shown = tried.iter().find(|one| both(pair, one.facts()));
+            prop_assert!(is_told || shown.is_none(), "both match {:?}", shown.map(|one| &one.notification));
+        }
+    }
+    Ok(())
 }
 
 fn check_unrouted(snapshot: &Snapshot, tried: &[Tried], findings: &[Finding], share: &Share) -> TestCaseResult {
