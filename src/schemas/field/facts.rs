@@ -84,6 +84,13 @@ impl fmt::Display for Field {
             let (and, word) = (if index == 0 { "" } else { " and" }, limit.as_str());
             write!(f, "{and} {word} {number}")?;
         }
+        for (index, (keyword, value)) in self.further.iter().enumerate() {
+            f.write_str(if index == 0 { ", with " } else { ", " })?;
+            match value {
+                Value::Array(_) | Value::Object(_) => write!(f, "`{keyword}`")?,
+                plain => write!(f, "{keyword} {plain}")?,
+            }
+        }
         Ok(())
     }
 }

@@ -229,6 +229,10 @@ fn what_can_never_be_comes_with_the_reason() {
             "`data.kind exists false` is never true: in the schema of `t` `data.kind` is one of \"a\", \"b\", \"c\", and \
              required",
         ),
+        (
+            "\"data.note\" = \"A\"",
+            "`data.note = \"A\"` is never true: in the schema of `t` `data.note` is a string, with pattern \"^[a-z-]+$\"",
+        ),
         ("during = \"night\", not_during = \"night\"", "`during night` and `not during night` exclude each other"),
         (
             "any = [{ \"data.total\" = { gt = 100 } }, { \"data.flag\" = true, not = { \"data.flag\" = true } }]",
