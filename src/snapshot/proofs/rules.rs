@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::contradiction;
-use super::search::{Doubt, Found};
+use super::search::{Doubt, Found, Together};
 use super::space::{Formula, Space};
 use super::witness::{self, Witness};
 use crate::config::{Operator, Then};
@@ -205,38 +205,37 @@ impl<'a> Table<'a> {
     fn fate(&self, index: usize) -> Fate {
         let rule = &self.rules[index];
         let matches = Formula::Shared(index);
-        match self.space.possible(&matches) {
-            Some(true) => {}
-            Some(false) => return Fate::Never,
-            None => return Fate::Undecided(Doubt::TooMuch),
-        }
         let before = self.stopping_before(index);
-        match self.space.possible(&passing(&matches, &before)) {
-            Some(true) => return Fate::Reachable,
-            Some(false) => {}
-            None => return Fate::Undecided(Doubt::TooMuch),
-        }
         let found = self.space.search(&matches, |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
-            let is_taken = before.iter().any(|earlier| self.rules[*earlier].matches(witness.facts()));
-            (rule.matches(witness.facts()) && is_taken).then_some(witness)
+            rule.matches(witness.facts()).then_some(witness)
         });
-        match found {
-            Found::Example(witness) => {
-                let names = self.fewest(&matches, before).into_iter().map(|earlier| self.rules[earlier].name.clone());
-                Fate::Covered(names.collect(), witness)
+        let is_taken = |witness: &Witness| before.iter().any(|earlier| self.rules[*earlier].matches(witness.facts()));
+        match &found {
+            Found::Nothing => return Fate::Never,
+            // Most rules are shown to be reached by the first example.
+            Found::Example(witness) if !is_taken(witness) => return Fate::Reachable,
+            Found::Example(_) | Found::Undecided(_) => {}
+        }
+        match (self.space.together(&passing(&matches, &before)), found) {
+            (Together::Possible, _) => Fate::Reachable,
+            (Together::Unclear, _) => Fate::Undecided(Doubt::TooMuch),
+            (Together::Impossible(decisive), Found::Example(witness)) => {
+                let decisive = decisive.into_iter().filter_map(|place| before.get(place.checked_sub(1)?).copied());
+                let names = self.fewest(&matches, decisive.collect());
+                Fate::Covered(names.into_iter().map(|earlier| self.rules[earlier].name.clone()).collect(), witness)
             }
-            Found::Nothing => Fate::Never,
-            Found::Undecided(doubt) => Fate::Undecided(doubt),
+            (Together::Impossible(_), Found::Undecided(doubt)) => Fate::Undecided(doubt),
+            (Together::Impossible(_), Found::Nothing) => Fate::Never,
         }
     }
 
-    /// Rules of `before` that cover `matches` and of which none can be left out.
-    fn fewest(&self, matches: &Formula, before: Vec<usize>) -> Vec<usize> {
-        let mut kept = before.clone();
-        for earlier in before {
+    /// Rules of `covering`, which cover `matches`, of which none can be left out.
+    fn fewest(&self, matches: &Formula, covering: Vec<usize>) -> Vec<usize> {
+        let mut kept = covering.clone();
+        for earlier in covering {
             let others: Vec<usize> = kept.iter().copied().filter(|other| *other != earlier).collect();
-            if self.space.is_impossible(&passing(matches, &others)) {
+            if self.space.is_impossible(&Formula::All(passing(matches, &others))) {
                 kept = others;
             }
         }
@@ -249,7 +248,7 @@ impl<'a> Table<'a> {
             return None;
         }
         let all: Vec<usize> = (0..self.rules.len()).collect();
-        let found = self.space.search(&passing(&Formula::Always(true), &all), |region| {
+        let found = self.space.search(&Formula::All(passing(&Formula::Always(true), &all)), |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
             (!self.rules.iter().any(|rule| rule.matches(witness.facts()))).then_some(witness)
         });
@@ -271,7 +270,7 @@ impl<'a> Table<'a> {
         placeholders.find(|path| path.len() == 1 && &*path[0] == "userId")?;
         let before = self.stopping_before(index);
         let without_user = Formula::Not(Box::new(Formula::Shared(self.rules.len())));
-        let formula = passing(&Formula::All(vec![Formula::Shared(index), without_user]), &before);
+        let formula = Formula::All(passing(&Formula::All(vec![Formula::Shared(index), without_user]), &before));
         let found = self.space.search(&formula, |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
             let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
@@ -293,9 +292,9 @@ impl<'a> Table<'a> {
 }
 
 /// `matches`, and none of the rules at `before` does.
-fn passing(matches: &Formula, before: &[usize]) -> Formula {
+fn passing(matches: &Formula, before: &[usize]) -> Vec<Formula> {
     let not = |index: &usize| Formula::Not(Box::new(Formula::Shared(*index)));
-    Formula::All(std::iter::once(matches.clone()).chain(before.iter().map(not)).collect())
+    std::iter::once(matches.clone()).chain(before.iter().map(not)).collect()
 }
 
 /// Whether nothing after a rule is tried once it matches. A filter may fail, and its rule be passed over then.

@@ -1,5 +1,7 @@
 //! The search of a space for what makes a condition true, with a bound on what it may cost.
 
+use std::collections::BTreeSet;
+
 use super::space::{Formula, Region, Space};
 use crate::notification::TypeName;
 
@@ -38,31 +40,40 @@ const MAX_STEPS: usize = 4_096;
 /// Regions whose example did not hold, until the search is given up.
 const MAX_EXAMPLES: usize = 8;
 
+/// Whether conditions can all be true at once.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Together {
+    /// Nothing is known against it.
+    Possible,
+    /// No; neither are these of them, by their places.
+    Impossible(BTreeSet<usize>),
+    /// There was too much to look at.
+    Unclear,
+}
+
 impl Space {
     /// Looks for a part in all of which `formula` is true and of which `example` makes something.
     pub(super) fn search<T>(&self, formula: &Formula, example: impl FnMut(&Region) -> Option<T>) -> Found<T> {
-        let mut search = Search { space: self, example, steps: 0, failures: 0 };
-        let parts = if let Formula::All(parts) = formula { parts.iter().collect() } else { vec![formula] };
-        match search.within(self.whole(), &parts) {
-            Some(found) => Found::Example(found),
-            None if search.steps > MAX_STEPS => Found::Undecided(Doubt::TooMuch),
-            None if search.failures > 0 => Found::Undecided(Doubt::NoExample),
-            None => Found::Nothing,
-        }
+        let parts = if let Formula::All(parts) = formula { parts } else { std::slice::from_ref(formula) };
+        let mut search = Search::new(self, example);
+        let found = search.within(self.whole(), &parts.iter().enumerate().collect::<Vec<_>>());
+        search.sum_up(found)
     }
 
-    /// Whether something may make `formula` true; none where there was too much to look at.
-    pub(super) fn possible(&self, formula: &Formula) -> Option<bool> {
-        match self.search(formula, |_| Some(())) {
-            Found::Example(()) => Some(true),
-            Found::Nothing => Some(false),
-            Found::Undecided(_) => None,
+    /// Whether all of these can be true at once.
+    pub(super) fn together(&self, parts: &[Formula]) -> Together {
+        let mut search = Search::new(self, |_: &Region| Some(()));
+        let found = search.within(self.whole(), &parts.iter().enumerate().collect::<Vec<_>>());
+        match search.sum_up(found) {
+            Found::Example(()) => Together::Possible,
+            Found::Nothing => Together::Impossible(search.decisive),
+            Found::Undecided(_) => Together::Unclear,
         }
     }
 
     /// Whether it is known that nothing makes `formula` true.
     pub(super) fn is_impossible(&self, formula: &Formula) -> bool {
-        self.possible(formula) == Some(false)
+        matches!(self.search(formula, |_| Some(())), Found::Nothing)
     }
 }
 
@@ -71,11 +82,17 @@ struct Search<'a, F> {
     example: F,
     steps: usize,
     failures: usize,
+    /// The parts that were false somewhere, which of all that were looked at made it so.
+    decisive: BTreeSet<usize>,
 }
 
-impl<F> Search<'_, F> {
+impl<'a, F> Search<'a, F> {
+    fn new(space: &'a Space, example: F) -> Self {
+        Self { space, example, steps: 0, failures: 0, decisive: BTreeSet::new() }
+    }
+
     /// Looks where all of `parts` are true. What is true all over a region is so in every part of it.
-    fn within<T>(&mut self, region: Region, parts: &[&Formula]) -> Option<T>
+    fn within<T>(&mut self, region: Region, parts: &[(usize, &Formula)]) -> Option<T>
     where
         F: FnMut(&Region) -> Option<T>,
     {
@@ -84,14 +101,17 @@ impl<F> Search<'_, F> {
             return None;
         }
         let mut open = Vec::new();
-        for part in parts {
+        for (place, part) in parts {
             match self.space.value(&region, part) {
-                Some(false) => return None,
+                Some(false) => {
+                    self.decisive.insert(*place);
+                    return None;
+                }
                 Some(true) => {}
-                None => open.push(*part),
+                None => open.push((*place, *part)),
             }
         }
-        let Some(first) = open.first() else {
+        let Some((_, first)) = open.first() else {
             let found = (self.example)(&region);
             self.failures += usize::from(found.is_none());
             return found;
@@ -100,5 +120,14 @@ impl<F> Search<'_, F> {
         [preferred, !preferred]
             .into_iter()
             .find_map(|value| self.within(self.space.split(&region, split, value)?, &open))
+    }
+
+    fn sum_up<T>(&self, found: Option<T>) -> Found<T> {
+        match found {
+            Some(found) => Found::Example(found),
+            None if self.steps > MAX_STEPS => Found::Undecided(Doubt::TooMuch),
+            None if self.failures > 0 => Found::Undecided(Doubt::NoExample),
+            None => Found::Nothing,
+        }
     }
 }
