@@ -35,11 +35,8 @@ pub(super) fn in_types<'a>(
 pub(super) fn of_types<'a>(types: impl Iterator<Item = &'a TypeName> + Clone, matcher: &Matcher) -> String {
     let is_for_none = |parts: &[&Matcher]| {
         let never = |type_name: &TypeName| {
-            parts.iter().any(|part| matches!(part.for_type(type_name.as_str()), Matcher::Always(false)))
-                || matches!(
-                    Matcher::all(parts.iter().map(|part| part.for_type(type_name.as_str()))),
-                    Matcher::Always(false)
-                )
+            let together = Matcher::all(parts.iter().map(|part| part.for_type(type_name.as_str())));
+            matches!(together, Matcher::Always(false))
         };
         types.clone().all(never)
     };

