@@ -14,6 +14,7 @@ mod diagnostic;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod glob;
 mod inputs;
 mod load;
 mod lower;
@@ -35,6 +36,7 @@ pub use cluster::Cluster;
 pub use code::Code;
 pub use confined::read_confined;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use glob::compile_glob;
 pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load, load_with_tests};
 pub use named::Named;

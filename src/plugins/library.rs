@@ -6,7 +6,7 @@
 //! | `s.len`, `lower(s)`, `upper(s)`, `trim(s)` | the characters of a text; the text changed |
 //! | `starts_with(s, t)`, `ends_with(s, t)`, `contains(s, t)`, `t in s` | whether a text has another one in it |
 //! | `split(s, separator)` | an array of the parts |
-//! | `glob(s, pattern)` | whether the whole text fits `*`, `?`, `[...]` |
+//! | `glob(s, pattern)` | whether the whole text fits `*`, `?`, `[...]`, as `glob` in a rule |
 //! | `matches(s, regex)` | whether a regular expression of linear time is found in the text |
 //! | `hash_bucket(key, n)` | a number from 0 to n - 1, the same for a key everywhere and always |
 //! | `t.hour(zone)`, `t.minute(zone)`, `t.weekday(zone)` | local time; the weekday as `monday` |
@@ -17,7 +17,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use globset::{GlobBuilder, GlobMatcher};
 use jiff::{Timestamp, ZonedDateTime};
 use regex::{Regex, RegexBuilder};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Position};
@@ -25,10 +24,11 @@ use sha2::{Digest, Sha256};
 
 use super::budget::{self, Limit};
 use super::{Verdict, engine::MAX_ARRAY};
+use crate::config::compile_glob;
 
 /// Most bytes in a pattern.
 const MAX_PATTERN: usize = 256;
-/// Most memory of one compiled regular expression.
+/// Most memory of one compiled pattern, in bytes.
 const MAX_COMPILED: usize = 256 * 1024;
 /// What a pattern costs, in operations: enough for the clock to be read after each. Compiled before or not, it costs
 /// the same, so that a verdict never depends on what a thread ran earlier.
@@ -81,13 +81,9 @@ fn register_texts(engine: &mut Engine) {
         .register_fn("contains", |s: &str, t: &str| charge(s).map(|()| s.contains(t)))
         .register_fn("split", split)
         .register_fn("glob", |s: &str, pattern: &str| {
-            charge(s)?;
-            with_pattern(&GLOBS, pattern, compile_glob, |glob| glob.is_match(s))
+            fits(&GLOBS, s, pattern, |pattern| compile_glob(pattern, MAX_COMPILED))
         })
-        .register_fn("matches", |s: &str, pattern: &str| {
-            charge(s)?;
-            with_pattern(&REGEXES, pattern, compile_regex, |regex| regex.is_match(s))
-        })
+        .register_fn("matches", |s: &str, pattern: &str| fits(&REGEXES, s, pattern, compile_regex))
         .register_fn("hash_bucket", hash_bucket);
 }
 
@@ -154,26 +150,23 @@ fn local(t: Timestamp, zone: &str) -> Fallible<ZonedDateTime> {
 }
 
 /// Compiled patterns by their text, a few per thread. A memo and nothing else: it cannot change any verdict.
-type Memo<T> = std::thread::LocalKey<RefCell<HashMap<String, T>>>;
+type Memo = std::thread::LocalKey<RefCell<HashMap<String, Regex>>>;
 
 /// Most patterns in a [`Memo`]; scripts hold literals, so only one that builds patterns gets there.
 const MAX_MEMO: usize = 128;
 
 thread_local! {
-    static GLOBS: RefCell<HashMap<String, GlobMatcher>> = RefCell::default();
+    static GLOBS: RefCell<HashMap<String, Regex>> = RefCell::default();
     static REGEXES: RefCell<HashMap<String, Regex>> = RefCell::default();
 }
 
-fn with_pattern<T>(
-    memo: &'static Memo<T>,
-    pattern: &str,
-    compile: fn(&str) -> Result<T, String>,
-    test: impl FnOnce(&T) -> bool,
-) -> Fallible<bool> {
+/// Whether `pattern` says so of a text.
+fn fits(memo: &'static Memo, s: &str, pattern: &str, compile: fn(&str) -> Result<Regex, String>) -> Fallible<bool> {
+    charge(s)?;
     budget::spend(PATTERN_COST).map_err(terminated)?;
     memo.with_borrow_mut(|memo| {
         if let Some(compiled) = memo.get(pattern) {
-            return Ok(test(compiled));
+            return Ok(compiled.is_match(s));
         }
         if pattern.len() > MAX_PATTERN {
             return Err(fault(format!("a pattern is longer than {MAX_PATTERN} bytes")));
@@ -182,13 +175,8 @@ fn with_pattern<T>(
         if memo.len() == MAX_MEMO {
             memo.clear();
         }
-        Ok(test(memo.entry(pattern.to_owned()).or_insert(compiled)))
+        Ok(memo.entry(pattern.to_owned()).or_insert(compiled).is_match(s))
     })
-}
-
-fn compile_glob(pattern: &str) -> Result<GlobMatcher, String> {
-    let glob = GlobBuilder::new(pattern).backslash_escape(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
 }
 
 fn compile_regex(pattern: &str) -> Result<Regex, String> {

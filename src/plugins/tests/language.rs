@@ -160,6 +160,7 @@ fn texts() {
         r#""äb".len == 2 && "äb".len() == 2"#,
         r#""a,b,".split(",") == ["a", "b", ""]"#,
         r#""order.created".glob("order.*") && !glob("xorder.created", "order.*") && glob("a/b", "a*")"#,
+        r#""é日".glob("?[!é]") && !"é".glob("??")"#,
         r#""order-17".matches("[0-9]+$") && !matches("order", "^[0-9]")"#,
         r#"`user ${n.user_id}` == "user u2""#,
     ] {

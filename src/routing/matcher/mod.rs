@@ -8,14 +8,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use globset::GlobMatcher;
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Number, Value};
 
 use super::Window;
-use crate::config::Operator;
+use crate::config::{Operator, compile_glob};
 use crate::notification::{Notification, Priority};
+
+/// Most memory of one compiled pattern, in bytes; its running time is linear by construction.
+const MAX_COMPILED: usize = 1 << 20;
 
 /// What a matcher looks at.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +73,8 @@ enum Test {
     Exists(bool),
     StartsWith(Box<str>),
     EndsWith(Box<str>),
-    Glob(Box<GlobMatcher>),
-    Regex(Regex),
+    /// A regular expression, or a glob as one.
+    Matches(Regex),
     Contains(Value),
 }
 
@@ -293,14 +295,10 @@ impl Field {
             Operator::Exists => Test::Exists(value.as_bool().unwrap_or(true)),
             Operator::StartsWith => Test::StartsWith(text().into()),
             Operator::EndsWith => Test::EndsWith(text().into()),
-            Operator::Glob => {
-                let glob = globset::Glob::new(text()).map_err(|e| e.to_string())?;
-                Test::Glob(Box::new(glob.compile_matcher()))
-            }
+            Operator::Glob => Test::Matches(compile_glob(text(), MAX_COMPILED)?),
             Operator::Regex => {
-                // Bounds what one pattern may cost to hold; its running time is linear by construction.
-                let compiled = regex::RegexBuilder::new(text()).size_limit(1 << 20).build();
-                Test::Regex(compiled.map_err(|e| e.to_string())?)
+                let compiled = regex::RegexBuilder::new(text()).size_limit(MAX_COMPILED).build();
+                Test::Matches(compiled.map_err(|e| e.to_string())?)
             }
             Operator::Contains => Test::Contains(value.clone()),
         };
@@ -366,8 +364,7 @@ impl Test {
             Self::Exists(wanted) => *wanted,
             Self::StartsWith(start) => value.as_str().is_some_and(|text| text.starts_with(&**start)),
             Self::EndsWith(end) => value.as_str().is_some_and(|text| text.ends_with(&**end)),
-            Self::Glob(glob) => value.as_str().is_some_and(|text| glob.is_match(text)),
-            Self::Regex(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
+            Self::Matches(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
             Self::Contains(part) => match value {
                 Value::Array(elements) => elements.iter().any(|element| same(element, part)),
                 Value::String(text) => part.as_str().is_some_and(|part| text.contains(part)),

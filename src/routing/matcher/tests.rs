@@ -24,7 +24,7 @@ fn holds(path: &str, operator: Operator, value: Value, data: Value) -> bool {
 #[test]
 fn operators_compare_as_documented() {
     use Operator as O;
-    let data = json!({"total": 100, "rate": 1.5, "status": "disputed", "big": u64::MAX, "none": null});
+    let data = json!({"total": 100, "rate": 1.5, "status": "disputed", "city": "Köln", "big": u64::MAX, "none": null});
     let cases = [
         ("data.total", O::Eq, json!(100.0), true),
         ("data.total", O::Eq, json!("100"), false),
@@ -42,6 +42,7 @@ fn operators_compare_as_documented() {
         ("data.status", O::EndsWith, json!("ted"), true),
         ("data.status", O::Glob, json!("dis*"), true),
         ("data.status", O::Glob, json!("dis"), false),
+        ("data.city", O::Glob, json!("K[ö-ü]?n"), true),
         ("data.status", O::Regex, json!("^d.s"), true),
         ("tags", O::Contains, json!("vip"), true),
         ("tags", O::Contains, json!("vi"), false),
