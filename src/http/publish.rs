@@ -25,8 +25,9 @@ const MAX_BATCH: usize = 1_000;
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-/// The query of a publish.
+/// The query of a publish. A slip such as `dryrun` is refused: it would send what was only to be tried.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Options {
     /// `1` or `true`: decide, and send nothing.
     dry_run: Option<String>,

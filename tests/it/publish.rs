@@ -209,6 +209,10 @@ async fn a_dry_run_decides_and_sends_nothing() {
     server.send(request).await.refused(400, "bad_query");
     let request = server.post("/v1/notifications?dry_run=1&dry_run=0").body(order("c7", 1).to_string());
     server.send(request).await.refused(400, "bad_query");
+    for path in ["/v1/notifications?dryrun=1", "/v1/notifications:batch?dryrun=1"] {
+        let problem = server.send(server.post(path).body(order("c7", 1).to_string())).await.refused(400, "bad_query");
+        assert!(problem["detail"].as_str().unwrap().contains("`dryrun`, expected `dry_run`"), "{problem}");
+    }
     server.publish(order("c7", 2)).await.accepted();
     assert_eq!(customer.next_order().await, "2");
 }

@@ -295,7 +295,9 @@ async fn a_dry_run_does_all_but_the_swap() {
     assert_eq!(server.reload_with("dry_run=1", None).await.ok()["result"], "unchanged");
     assert_eq!(server.admin_get("/v1/admin/config").await.ok()["failure"], json!(null));
     assert_eq!(server.metric("fanfare_config_reloads_total{result=\"failure\"}").await, loads);
-    server.reload_with("dry_run=maybe", None).await.refused(400, "bad_query");
+    for slip in ["dry_run=maybe", "dryrun=1"] {
+        server.reload_with(slip, None).await.refused(400, "bad_query");
+    }
 }
 
 /// Of two people who edit, the second is told that what was read is no longer in force.
