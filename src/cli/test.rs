@@ -70,9 +70,9 @@ fn failure(snapshot: &Snapshot, test: &Test, trial: &Trial) -> Result<String, st
     }
     match account(snapshot, test) {
         Account::Explained(explanation) => write!(text, "{explanation}")?,
-        Account::Invalid(violations) => {
-            writeln!(text, "result: invalid")?;
-            for violation in violations {
+        Account::Unfit(unfit) => {
+            writeln!(text, "result: {}", unfit.reason().code())?;
+            for violation in unfit.violations() {
                 writeln!(text, "  {violation}")?;
             }
         }

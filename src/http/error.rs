@@ -98,8 +98,7 @@ impl From<PublishError> for Problem {
         let problem = Self::new(error.reason(), error.to_string());
         match error {
             PublishError::Unauthenticated(error) => error.into(),
-            PublishError::Malformed(errors) | PublishError::Invalid(errors) => problem.errors(errors),
-            PublishError::UnknownType { .. } => problem.errors(vec![Violation::new("/type", "is not a declared type")]),
+            PublishError::Unfit(unfit) => problem.errors(unfit.violations()),
             PublishError::Forbidden(denied) => problem.why(&denied.why),
             PublishError::Limited(limited) => rate_limited(problem, &limited),
             PublishError::Refused(_) | PublishError::KeyReused => problem,

@@ -53,8 +53,7 @@ pub(super) async fn explain(
     let body = super::body::read(&context, &headers, body, &["application/json"]).await?;
     let snapshot = context.pipeline.live.load();
     let now = asked.at()?.unwrap_or_else(Timestamp::now);
-    let draft = Draft::parse(&body).map_err(PublishError::Malformed)?;
-    let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
+    let draft = Draft::parse(&body).and_then(|draft| snapshot.schemas.validate(draft)).map_err(PublishError::from)?;
     let notification = Arc::new(Notification::accept(draft, now));
     Ok(Json(explained(&context, &snapshot, &notification, now, &asked).await))
 }

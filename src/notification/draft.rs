@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Name, Priority, TypeName, json, parse_duration};
+use super::{Name, Priority, TypeName, Unfit, json, parse_duration};
 
 /// Every member that a notification may have.
 pub const MEMBERS: [&str; 11] =
@@ -71,25 +71,23 @@ impl Draft {
     /// Parses a request body.
     ///
     /// # Errors
-    /// Every [`Violation`] found.
-    pub fn parse(body: &[u8]) -> Result<Self, Vec<Violation>> {
-        let (value, mut violations) =
-            json::read(body).map_err(|error| vec![Violation::new("", format!("is not JSON: {error}"))])?;
-        match Self::from_value(value) {
-            Ok(draft) if violations.is_empty() => Ok(draft),
-            Ok(_) => Err(violations),
-            Err(more) => {
-                violations.extend(more);
-                Err(violations)
-            }
-        }
+    /// That it is [malformed](Unfit::Malformed), with every [`Violation`] found.
+    pub fn parse(body: &[u8]) -> Result<Self, Unfit> {
+        let no_json = |error| Unfit::Malformed(vec![Violation::new("", format!("is not JSON: {error}"))]);
+        let (value, mut violations) = json::read(body).map_err(no_json)?;
+        let draft = Self::check(value).map_err(|more| violations.extend(more));
+        draft.ok().filter(|_| violations.is_empty()).ok_or(Unfit::Malformed(violations))
     }
 
     /// Checks a parsed body.
     ///
     /// # Errors
-    /// Every [`Violation`] found.
-    pub fn from_value(value: Value) -> Result<Self, Vec<Violation>> {
+    /// As for [`parse`](Self::parse).
+    pub fn from_value(value: Value) -> Result<Self, Unfit> {
+        Self::check(value).map_err(Unfit::Malformed)
+    }
+
+    fn check(value: Value) -> Result<Self, Vec<Violation>> {
         let Value::Object(mut members) = value else {
             return Err(vec![Violation::new("", "is not a JSON object")]);
         };
@@ -224,7 +222,7 @@ mod tests {
     use super::*;
 
     fn faults(body: &str) -> Vec<(String, String)> {
-        Draft::parse(body.as_bytes()).unwrap_err().into_iter().map(|v| (v.pointer, v.detail)).collect()
+        Draft::parse(body.as_bytes()).unwrap_err().violations().into_iter().map(|v| (v.pointer, v.detail)).collect()
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod name;
 mod priority;
 mod reason;
 mod similar;
+mod unfit;
 
 pub use draft::{Draft, MAX_TAGS, MEMBERS, Violation};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
@@ -14,6 +15,7 @@ pub use name::{ChannelName, InvalidName, MAX_SEGMENTS, Name, Segment, TypeName};
 pub use priority::Priority;
 pub use reason::{Outcome, Reason};
 pub use similar::closest;
+pub use unfit::Unfit;
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};

@@ -6,7 +6,7 @@ use crate::auth::{Action, AuthError, Denied, Principal, Proof};
 use crate::broker::{PublishFailed, Unavailable};
 use crate::hub::TooManyStreams;
 use crate::limits::Limited;
-use crate::notification::{InvalidName, Name, Reason, TypeName, Violation, closest};
+use crate::notification::{InvalidName, Name, Reason, TypeName, Unfit, closest};
 use crate::snapshot::{NotSubscribable, Refusal, Snapshot, TypeSpec};
 use crate::stream::MAX_CHANNELS;
 
@@ -16,26 +16,15 @@ pub enum PublishError {
     /// Who publishes is not known.
     #[error(transparent)]
     Unauthenticated(#[from] AuthError),
-    /// It is no notification.
-    #[error("the notification is malformed")]
-    Malformed(Vec<Violation>),
-    /// Its type is not declared.
-    #[error("no type `{name}` is declared{}", .similar.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
-    UnknownType {
-        /// The type.
-        name: TypeName,
-        /// One that is close, of those that the producer may publish.
-        similar: Option<String>,
-    },
+    /// It is no notification that rules can be tried on.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Its producer may not publish it.
     #[error(transparent)]
     Forbidden(Denied),
     /// A rate limit is used up.
     #[error(transparent)]
     Limited(Limited),
-    /// It does not satisfy its schema.
-    #[error("the notification does not satisfy the schema of its type")]
-    Invalid(Vec<Violation>),
     /// The rules do not take it.
     #[error(transparent)]
     Refused(Refusal),
@@ -65,11 +54,9 @@ impl PublishError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Unauthenticated(_) => Reason::Unauthenticated,
-            Self::Malformed(_) => Reason::Malformed,
-            Self::UnknownType { .. } => Reason::UnknownType,
+            Self::Unfit(unfit) => unfit.reason(),
             Self::Forbidden(_) => Reason::Forbidden,
             Self::Limited(_) => Reason::Limited,
-            Self::Invalid(_) => Reason::Invalid,
             Self::Refused(refusal) => refusal.reason(),
             Self::KeyReused => Reason::KeyReused,
             Self::InFlight => Reason::InFlight,
@@ -98,7 +85,7 @@ impl PublishError {
             return Self::Unauthenticated(AuthError::Missing);
         }
         let similar = closest(name.as_str(), known.into_iter().map(Name::as_str)).map(str::to_owned);
-        Self::UnknownType { name: name.clone(), similar }
+        Unfit::UnknownType { name: name.clone(), similar }.into()
     }
 }
 

@@ -164,9 +164,9 @@ impl Pipeline {
         // One for all that the broker is asked: its share of a limit, too, is a part of how long a producer waits.
         let deadline = self.broker.deadline();
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
-        let draft = Draft::parse(submission.body).map_err(PublishError::Malformed)?;
+        let draft = Draft::parse(submission.body)?;
         let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode).await?;
-        let draft = snapshot.schemas.validate(draft).map_err(PublishError::Invalid)?;
+        let draft = snapshot.schemas.validate(draft)?;
         let notification = Arc::new(Notification::accept(draft, now));
         let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
         let decision = evaluate(&snapshot, &notification, now, &mut serving);

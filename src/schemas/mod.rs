@@ -17,7 +17,7 @@ use jsonschema::{Draft as Dialect, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
 use crate::config::{At, Code, Diagnostic, Diagnostics};
-use crate::notification::{Draft, TypeName, Violation};
+use crate::notification::{Draft, Name, TypeName, Unfit, Violation, closest};
 
 /// Most violations that one notification is told about.
 const MAX_VIOLATIONS: usize = 32;
@@ -61,20 +61,25 @@ impl SchemaRegistry {
     /// Gives `draft` back if it satisfies the schema of its type. A type without a schema admits nothing.
     ///
     /// # Errors
-    /// Every [`Violation`], up to a limit. Their texts hold no value of the notification, so they may be logged.
-    pub fn validate(&self, mut draft: Draft) -> Result<Draft, Vec<Violation>> {
-        let Some(schema) = self.schemas.get(&draft.type_name) else {
-            return Err(vec![Violation::new("/type", "is not a declared type")]);
-        };
+    /// [`Unfit`], with every [`Violation`] up to a limit. Their texts hold no value of the notification, so they may be
+    /// logged.
+    pub fn validate(&self, mut draft: Draft) -> Result<Draft, Unfit> {
+        let Some(schema) = self.schemas.get(&draft.type_name) else { return Err(self.unknown(draft.type_name)) };
         // The validator takes a `Value`; moving the members into one and back out costs no copy.
         let value = Value::Object(std::mem::take(&mut draft.members));
         if !schema.validator.is_valid(&value) {
-            return Err(schema.violations(&value));
+            return Err(Unfit::Invalid(schema.violations(&value)));
         }
         if let Value::Object(members) = value {
             draft.members = members;
         }
         Ok(draft)
+    }
+
+    #[cold]
+    fn unknown(&self, name: TypeName) -> Unfit {
+        let similar = closest(name.as_str(), self.schemas.keys().map(Name::as_str)).map(str::to_owned);
+        Unfit::UnknownType { name, similar }
     }
 
     /// Whether `type_name` has a schema here: not when it is not declared, or its schema has a fault.
@@ -224,7 +229,7 @@ mod tests {
         let (registry, diagnostics) = compile(&schema.to_string());
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let result = registry.validate(Draft::from_value(notification).unwrap());
-        result.err().into_iter().flatten().map(|v| (v.pointer, v.detail)).collect()
+        result.err().into_iter().flat_map(Unfit::violations).map(|v| (v.pointer, v.detail)).collect()
     }
 
     /// The one finding about a schema that is refused.
@@ -258,9 +263,11 @@ mod tests {
         let draft = Draft::from_value(json!({"type": "a", "title": "ok", "data": {"n": 1}})).unwrap();
         assert_eq!(registry.validate(draft.clone()).unwrap().members, draft.members);
         let low = Draft::from_value(json!({"type": "a", "title": "x", "priority": "low"})).unwrap();
-        assert_eq!(registry.validate(low).unwrap_err().len(), 2);
+        assert_eq!(registry.validate(low).unwrap_err().violations().len(), 2);
         let other = Draft::from_value(json!({"type": "b"})).unwrap();
-        assert_eq!(registry.validate(other).unwrap_err(), [Violation::new("/type", "is not a declared type")]);
+        let unknown = registry.validate(other).unwrap_err();
+        assert_eq!(unknown.to_string(), "no type `b` is declared; did you mean `a`?");
+        assert_eq!(unknown.violations(), [Violation::new("/type", "is not a declared type")]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::explain::{Explanation, explain_with};
 use super::{Decision, Observer, Snapshot, evaluate};
 use crate::config::{At, Expectation, Span, Stub, Test};
-use crate::notification::{Draft, Name, Notification, Violation};
+use crate::notification::{Draft, Name, Notification, Unfit};
 use crate::plugins::{Failure, Plugin, Verdict};
 use crate::routing::Rule;
 
@@ -41,8 +41,8 @@ pub struct Difference {
 pub enum Account {
     /// Rules were tried.
     Explained(Explanation),
-    /// Its notification is not well-formed, or not as its schema wants it.
-    Invalid(Vec<Violation>),
+    /// No rule was tried.
+    Unfit(Unfit),
 }
 
 /// Runs one test.
@@ -51,7 +51,7 @@ pub fn try_test(snapshot: &Snapshot, test: &Test) -> Trial {
     let mut watched = Watched { stubs: &test.stub, matched: Vec::new() };
     let got = match given(snapshot, test) {
         Ok((notification, now)) => Got::of(evaluate(snapshot, &notification, now, &mut watched)),
-        Err(violations) => Got::refused("invalid", &violations),
+        Err(unfit) => Got::unfit(unfit),
     };
     Trial { matched: watched.matched, differences: got.differences(&test.expect) }
 }
@@ -61,12 +61,12 @@ pub fn try_test(snapshot: &Snapshot, test: &Test) -> Trial {
 pub fn account(snapshot: &Snapshot, test: &Test) -> Account {
     match given(snapshot, test) {
         Ok((notification, now)) => Account::Explained(explain_with(snapshot, &notification, now, &test.stub)),
-        Err(violations) => Account::Invalid(violations),
+        Err(unfit) => Account::Unfit(unfit),
     }
 }
 
 /// The notification of a test, and when it is accepted.
-fn given(snapshot: &Snapshot, test: &Test) -> Result<(Arc<Notification>, Timestamp), Vec<Violation>> {
+fn given(snapshot: &Snapshot, test: &Test) -> Result<(Arc<Notification>, Timestamp), Unfit> {
     let now = test.at.as_ref().map_or_else(Timestamp::now, |at| at.value);
     let draft = Draft::from_value(test.given.value.clone()).and_then(|draft| snapshot.schemas.validate(draft))?;
     Ok((Arc::new(Notification::accept(draft, now)), now))
@@ -121,9 +121,10 @@ impl Got {
         }
     }
 
-    fn refused(code: &str, violations: &[Violation]) -> Self {
-        let details: Vec<_> = violations.iter().map(ToString::to_string).collect();
-        Self { refused: Some(code.to_owned()), detail: Some(details.join("; ")), ..Self::default() }
+    fn unfit(unfit: Unfit) -> Self {
+        let refused = Some(unfit.reason().code().to_owned());
+        let details: Vec<_> = unfit.violations().iter().map(ToString::to_string).collect();
+        Self { refused, detail: Some(details.join("; ")), ..Self::default() }
     }
 
     /// What was expected and is not so, and what is instead.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Output;
 
-use crate::support::{Scenario, fanfare, order, run_with_input};
+use serde_json::{Value, json};
+
+use crate::support::{Scenario, TestServer, err, fanfare, order, out, run_with_input, with};
 
 const ORDER: &str = "{ type = \"order.updated\", userId = \"c7\", data = { order_id = \"1\", status = \"paid\", \
      seller_team_id = \"t2\", total_cents = 1 } }";
@@ -127,6 +129,51 @@ result: invalid
 1 passed, 3 failed
 ";
     assert_eq!(out, expected);
+}
+
+#[tokio::test]
+async fn a_refusal_has_the_code_that_the_server_gives() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let refusals = [
+        (json!({ "type": "order.updatd", "userId": "c7" }), 422, "unknown_type"),
+        (json!({ "type": "order.updated", "userID": "c7" }), 400, "malformed"),
+        (json!({ "type": "order.updated", "userId": "" }), 400, "malformed"),
+        (json!({ "type": "order.updated", "userId": "c7" }), 422, "invalid"),
+    ];
+    for (number, (notification, status, code)) in refusals.iter().enumerate() {
+        server.publish(notification.clone()).await.refused(*status, code);
+        server.admin_post("/v1/admin/explain", notification).await.refused(*status, code);
+        let mut command = fanfare(&["explain", "-", "--config"]);
+        command.arg(server.scenario.path());
+        let told = run_with_input(command, &notification.to_string());
+        assert!(err(&told).contains(&format!("would be refused as `{code}`: ")), "{}", err(&told));
+        let given = notification.as_object().unwrap().iter().map(|(name, value)| format!("{name} = {value}"));
+        let given = format!("{{ {} }}", given.collect::<Vec<_>>().join(", "));
+        server.scenario.append(&test(&number.to_string(), &given, &format!("expect = {{ refused = \"{code}\" }}")));
+    }
+    assert_eq!(outcome(&server.scenario, &["check"]).0, 0);
+    let lines = "ok      0\nok      1\nok      2\nok      3\n4 passed, 0 failed\n";
+    assert_eq!(outcome(&server.scenario, &["test"]), (0, lines.to_owned(), String::new()));
+}
+
+#[test]
+fn a_replay_has_the_code_that_the_server_gives() {
+    let scenario = Scenario::shop();
+    let other = fs::read_to_string(scenario.path()).unwrap()
+        + "[types.\"order.lost\"]\nschema = \"any.json\"\npublish = \"producers\"\n\
+           [[rules]]\nname = \"lost\"\npriority = 1\nwhen = { type = \"order.lost\" }\nto = [\"user.{userId}\"]";
+    fs::write(scenario.file("other.toml"), other).unwrap();
+    fs::write(scenario.file("schemas/any.json"), "{\"type\": \"object\"}").unwrap();
+    let decision = json!({ "id": "0199d1f0-7a3c-7000-8000-3b1f5c2d9e04", "at": "2026-01-10T12:00:00Z",
+        "notification": with(order("c7", 1), "type", "order.lost") });
+    fs::write(scenario.file("decisions.json"), json!({ "decisions": [decision] }).to_string()).unwrap();
+    let (other, decisions) = (scenario.file("other.toml"), scenario.file("decisions.json"));
+    let options = ["--against", other.to_str().unwrap(), "--decisions", decisions.to_str().unwrap()];
+    let done = run(&scenario, &[&["check", "--format", "json"], &options[..]].concat());
+    let report: Value = serde_json::from_str(out(&done)).unwrap();
+    let change = &report["replay"]["changes"][0];
+    let results = (&change["before"]["result"], &change["after"]["result"]);
+    assert_eq!(results, (&json!("routed to user.c7"), &json!("unknown_type")));
 }
 
 #[test]

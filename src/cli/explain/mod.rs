@@ -59,7 +59,10 @@ fn decide(args: &ExplainArgs) -> anyhow::Result<String> {
     let draft = Draft::parse(&args.notification()?);
     let draft = match draft.and_then(|draft| snapshot.schemas.validate(draft)) {
         Ok(draft) => draft,
-        Err(violations) => bail!("the notification would be refused\n{}", list(&violations)),
+        Err(unfit) => {
+            let refusal = format!("the notification would be refused as `{}`: {unfit}", unfit.reason().code());
+            bail!("{refusal}\n{}", list(&unfit.violations()))
+        }
     };
     let type_name = draft.type_name.clone();
     let notification = Arc::new(Notification::accept(draft, now));

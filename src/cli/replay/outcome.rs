@@ -14,7 +14,7 @@ use crate::snapshot::{self, Explanation, Snapshot, Told};
 pub(super) struct Outcome {
     /// What is compared: the end, the channels, and why it was dropped.
     pub(super) result: String,
-    /// The faults for which its schema refuses it.
+    /// The faults for which it is refused before any rule is tried.
     violations: Vec<String>,
     /// The way to the result, unless it is refused.
     explanation: Option<Told>,
@@ -28,9 +28,10 @@ impl Outcome {
                 let explanation = snapshot::explain(snapshot, notification, at);
                 Self { result: result(&explanation), violations: Vec::new(), explanation: Some(explanation.told()) }
             }
-            Err(violations) => {
-                let violations = violations.iter().map(ToString::to_string).collect();
-                Self { result: "invalid".to_owned(), violations, explanation: None }
+            Err(unfit) => {
+                let result = unfit.reason().code().to_owned();
+                let violations = unfit.violations().iter().map(ToString::to_string).collect();
+                Self { result, violations, explanation: None }
             }
         }
     }
