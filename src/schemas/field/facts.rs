@@ -12,7 +12,10 @@ pub enum FieldKind {
     Declared(Field),
     /// It is not declared.
     Undeclared {
-        /// The names that are declared in its place.
+        /// The part of the path that is not.
+        key: String,
+        /// The names that there may be in its place, and its own where one part of the schema declares it and another
+        /// refuses it.
         known: Vec<String>,
         /// Whether the schema refuses a notification that has it; otherwise it is only not spoken of.
         refused: bool,

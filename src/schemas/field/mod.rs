@@ -23,7 +23,8 @@ const ANYTHING: &Value = &Value::Bool(true);
 pub(super) fn find(root: &Value, type_name: &TypeName, path: &[impl AsRef<str>]) -> FieldKind {
     let Some((member, rest)) = path.split_first() else { return FieldKind::Open };
     let Some(always) = envelope(type_name, member.as_ref()) else {
-        return FieldKind::Undeclared { known: MEMBERS.map(str::to_owned).to_vec(), refused: true };
+        let known = MEMBERS.map(str::to_owned).to_vec();
+        return FieldKind::Undeclared { key: member.as_ref().to_owned(), known, refused: true };
     };
     let whole = Parts::of(root, [root]);
     let (mut parts, mut field) = match step(root, &whole, member.as_ref()) {
@@ -36,7 +37,7 @@ pub(super) fn find(root: &Value, type_name: &TypeName, path: &[impl AsRef<str>])
     };
     for key in rest {
         if !field.types.contains(&JsonType::Object) {
-            return FieldKind::Undeclared { known: Vec::new(), refused: true };
+            return FieldKind::Undeclared { key: key.as_ref().to_owned(), known: Vec::new(), refused: true };
         }
         let certain = field.required && field.types.len() == 1;
         (parts, field) = match step(root, &parts, key.as_ref()) {
@@ -112,13 +113,14 @@ impl Field {
 fn step<'a>(root: &'a Value, object: &Parts<'a>, key: &str) -> Result<(Parts<'a>, Field), FieldKind> {
     let declared = object.properties(key);
     if object.refuse(key) || declared.contains(&&Value::Bool(false)) {
-        return Err(FieldKind::Undeclared { known: object.names(), refused: true });
+        return Err(FieldKind::Undeclared { key: key.to_owned(), known: object.names(key), refused: true });
     }
-    if declared.is_empty() {
-        return Err(object.absent());
+    let required = object.require(key);
+    if declared.is_empty() && !required {
+        return Err(object.absent(key));
     }
-    let parts = Parts::of(root, declared);
-    let field = Field { required: object.require(key), ..parts.field(root, MAX_DEPTH) };
+    let parts = Parts::of(root, if declared.is_empty() { vec![ANYTHING] } else { declared });
+    let field = Field { required, ..parts.field(root, MAX_DEPTH) };
     Ok((parts, field))
 }
 

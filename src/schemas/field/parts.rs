@@ -63,9 +63,11 @@ impl<'a> Parts<'a> {
         self.nodes.iter().filter_map(|node| node.get("properties")?.get(key)).collect()
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        let properties = self.nodes.iter().filter_map(|node| node.get("properties")?.as_object());
-        properties.flat_map(|properties| properties.keys().cloned()).collect()
+    /// The properties that there may be, and `key` too if one of them declares it and another refuses it.
+    pub(super) fn names(&self, key: &str) -> Vec<String> {
+        let properties = self.nodes.iter().filter_map(|node| node.get("properties")?.as_object()).flatten();
+        let named = properties.filter(|(_, schema)| **schema != Value::Bool(false)).map(|(name, _)| name);
+        named.filter(|name| *name == key || !self.refuse(name)).cloned().collect()
     }
 
     /// Whether the object must have a property.
@@ -85,9 +87,9 @@ impl<'a> Parts<'a> {
     }
 
     /// What to make of a property that none of them declares, nor refuses.
-    pub(super) fn absent(&self) -> FieldKind {
-        /// Each can admit properties that `properties` does not name.
-        const ELSEWHERE: [&str; 10] = [
+    pub(super) fn absent(&self, key: &str) -> FieldKind {
+        /// Each can speak of properties that `properties` does not name.
+        const ELSEWHERE: [&str; 12] = [
             "additionalProperties",
             "patternProperties",
             "allOf",
@@ -96,6 +98,8 @@ impl<'a> Parts<'a> {
             "not",
             "if",
             "dependentSchemas",
+            "dependentRequired",
+            "dependencies",
             "propertyNames",
             "unevaluatedProperties",
         ];
@@ -109,7 +113,7 @@ impl<'a> Parts<'a> {
         };
         let has = |keyword: &str| node.get(keyword).is_some();
         if has("properties") && !ELSEWHERE.into_iter().any(has) {
-            FieldKind::Undeclared { known: self.names(), refused: false }
+            FieldKind::Undeclared { key: key.to_owned(), known: self.names(key), refused: false }
         } else {
             FieldKind::Open
         }

@@ -44,9 +44,9 @@ fn a_declared_field_is_known_by_type_values_and_whether_it_is_required() {
 #[test]
 fn what_is_not_declared_comes_with_the_names_that_are() {
     let schema = shipped(include_str!("../../../schemas/order.updated.json"));
-    let FieldKind::Undeclared { known, refused } = field(&schema, "data.statuss") else { panic!() };
-    assert!(refused && known.contains(&"status".to_owned()));
-    let FieldKind::Undeclared { known, refused } = field(&schema, "titel") else { panic!() };
+    let FieldKind::Undeclared { key, known, refused } = field(&schema, "data.statuss") else { panic!() };
+    assert!(refused && key == "statuss" && known.contains(&"status".to_owned()));
+    let FieldKind::Undeclared { known, refused, .. } = field(&schema, "titel") else { panic!() };
     assert!(refused && known.contains(&"title".to_owned()));
     assert!(matches!(field(&schema, "data.status.x"), FieldKind::Undeclared { refused: true, .. }));
     assert!(matches!(field(&schema, "title.x"), FieldKind::Undeclared { refused: true, .. }));
@@ -54,6 +54,30 @@ fn what_is_not_declared_comes_with_the_names_that_are() {
     assert!(matches!(field(&silent, "data.b"), FieldKind::Undeclared { refused: false, .. }));
     let none = shipped(include_str!("../../../schemas/ops.broadcast.json"));
     assert!(matches!(field(&none, "userId"), FieldKind::Undeclared { refused: true, .. }));
+}
+
+#[test]
+fn what_must_be_there_is_there_although_nothing_else_is_said_of_it() {
+    let data = |data: Value| json!({"required": ["data"], "properties": {"data": data}});
+    let required = data(json!({"properties": {"a": {}}, "required": ["a", "b"]}));
+    assert_eq!(declared(&required, "data.b"), Field { required: true, ..Field::anything() });
+    assert!(matches!(field(&required, "data.b.c"), FieldKind::Open));
+    assert!(matches!(field(&required, "data.c"), FieldKind::Undeclared { refused: false, .. }));
+    let for_another = data(json!({"properties": {"a": {}}, "dependentRequired": {"a": ["b"]}}));
+    assert!(matches!(field(&for_another, "data.b"), FieldKind::Open));
+}
+
+#[test]
+fn what_one_part_declares_and_another_refuses_is_no_suggestion_for_anything_else() {
+    let closed = json!({"properties": {"a": {}, "no": false}, "additionalProperties": false});
+    let schema = json!({"properties": {"data": {"allOf": [closed], "properties": {"b": {}}}}});
+    for (path, names) in [("data.b", vec!["b", "a"]), ("data.c", vec!["a"]), ("data.no", vec!["a"])] {
+        let FieldKind::Undeclared { mut known, refused: true, .. } = field(&schema, path) else { panic!("{path}") };
+        known.sort();
+        let mut names = names;
+        names.sort();
+        assert_eq!(known, names, "{path}");
+    }
 }
 
 #[test]

@@ -26,9 +26,9 @@ impl Patterns {
         !self.is_whole || self.known.iter().any(|pattern| pattern.captures(channel).is_some())
     }
 
-    /// Every known one, as messages list them.
-    pub(super) fn quoted(&self) -> Vec<String> {
-        self.known.iter().map(|pattern| format!("`{pattern}`")).collect()
+    /// Every known one.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pattern> {
+        self.known.iter()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Cx;
+use super::meant::{no_channel, with_field};
 use super::rules::{Declared, ENVELOPE, faults_in, is_path};
 use crate::config::{self, At, Code, Diagnostic, InvariantClaim};
 use crate::notification::TypeName;
@@ -49,8 +50,7 @@ impl Cx {
         }
         let message = format!("`{}` is neither a declared channel nor a channel of one", written.value);
         let names: Vec<&str> = declared.channels.iter().map(|spec| spec.name.as_str()).collect();
-        let help = format!("declared are {}", declared.patterns.quoted().join(", "));
-        let finding = Diagnostic::error(Code::UnknownChannel, written.span, message).help(help);
+        let finding = no_channel(written, message, declared.patterns);
         self.diagnostics.push(finding.did_you_mean(&written.value, names));
         None
     }
@@ -71,7 +71,9 @@ impl Cx {
                 Diagnostic::error(Code::NoPath, written.span, message).did_you_mean(&path, ENVELOPE)
             } else if !types.is_empty() && types.iter().all(is_lacking) {
                 let message = format!("no schema of what the invariant is for has `{path}`");
-                Diagnostic::error(Code::UndeclaredField, written.span, message)
+                let kinds = types.iter().map(|type_name| declared.field(type_name, &path));
+                let finding = Diagnostic::error(Code::UndeclaredField, written.span, message);
+                kinds.fold(finding, |finding, kind| with_field(finding, &kind))
             } else {
                 continue;
             };

@@ -5,6 +5,7 @@ mod channels;
 mod checks;
 mod comparisons;
 mod invariants;
+mod meant;
 mod proofs;
 mod rules;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::channels::Patterns;
+use super::meant::{no_channel, with_field};
 use super::{Cx, Kind};
 use crate::config::{self, Action as RawAction, At, Code, Condition, Config, Diagnostic, Fault, Operator};
 use crate::notification::{Name, TypeName};
@@ -212,8 +213,7 @@ impl Cx {
         }
         if !declared.patterns.may_take(&target.template) {
             let message = format!("`{}` is of no declared channel", target.written.value);
-            let help = format!("declared are {}", declared.patterns.quoted().join(", "));
-            self.diagnostics.push(Diagnostic::error(Code::UnknownChannel, target.written.span, message).help(help));
+            self.diagnostics.push(no_channel(target.written, message, declared.patterns));
         }
         None
     }
@@ -233,11 +233,11 @@ impl Cx {
                     self.push_once(path, diagnostic.did_you_mean(&path.value, ENVELOPE));
                     return;
                 }
-                if let FieldKind::Undeclared { known, .. } = &*declared.field(type_name, path) {
+                let kind = declared.field(type_name, path);
+                if matches!(*kind, FieldKind::Undeclared { .. }) {
                     let message = format!("the schema of `{type_name}` has no `{}`", path.value);
-                    let last = path.value.rsplit('.').next().unwrap_or_default();
-                    let diagnostic = Diagnostic::error(Code::UndeclaredField, path.span, message);
-                    self.push_once(path, diagnostic.did_you_mean(last, known.iter().map(String::as_str)));
+                    let finding = Diagnostic::error(Code::UndeclaredField, path.span, message);
+                    self.push_once(path, with_field(finding, &kind));
                 }
             }
         }
@@ -255,14 +255,13 @@ impl Cx {
                     field.required
                         && field.types.iter().all(|kind| matches!(kind, JsonType::String | JsonType::Integer))
                 };
-                if !matches!(&*declared.field(type_name, &path), FieldKind::Declared(field) if fits(field)) {
+                let kind = declared.field(type_name, &path);
+                if !matches!(&*kind, FieldKind::Declared(field) if fits(field)) {
                     let message =
                         format!("`{{{path}}}` is not a required string or integer in the schema of `{type_name}`");
-                    let help = "require it in the schema, with each object on the way to it";
-                    self.push_once(
-                        &path,
-                        Diagnostic::error(Code::NotRequired, target.written.span, message).help(help),
-                    );
+                    let finding = Diagnostic::error(Code::NotRequired, target.written.span, message);
+                    let finding = finding.help("require it in the schema, with each object on the way to it");
+                    self.push_once(&path, with_field(finding, &kind));
                 }
             }
         }
