@@ -9,5 +9,5 @@ mod window;
 pub use channel::{Captures, ChannelSpec, Channels};
 pub use matcher::{Facts, Field, Matcher, Mismatch, Side, compare, same};
 pub use table::{Action, Route, RoutingTable, Rule};
-pub use template::{BadSegment, Pattern, Template};
+pub use template::{BadSegment, Meeting, Pattern, Template, integer_of};
 pub use window::Window;

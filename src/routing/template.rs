@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 use smallvec::SmallVec;
 
 use super::Captures;
@@ -127,6 +127,17 @@ pub struct Template {
 /// A dotted path, split once.
 type Path = Box<[Box<str>]>;
 
+/// What a segment asks for two templates to be filled to one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meeting<'a> {
+    /// That what the first has at a path fills this text.
+    Mine(&'a [Box<str>], &'a Segment),
+    /// That what the second has at a path does.
+    Theirs(&'a [Box<str>], &'a Segment),
+    /// That what is at two paths fills the same text.
+    Both,
+}
+
 /// A value cannot fill the segment that a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{placeholder}` {fault}")]
@@ -170,10 +181,19 @@ impl Template {
             })
     }
 
-    /// Whether both may be filled to one channel.
+    /// What must be so for both to be filled to one channel; none if they never are.
     #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
-        overlap(&self.parts, &other.parts)
+    pub fn meets<'a>(&'a self, other: &'a Self) -> Option<Vec<Meeting<'a>>> {
+        overlap(&self.parts, &other.parts).then(|| {
+            let pairs = self.parts.iter().zip(&other.parts);
+            let meeting = |(mine, theirs): (&'a Part<Path>, &'a Part<Path>)| match (mine, theirs) {
+                (Part::Placeholder(path), Part::Literal(text)) => Some(Meeting::Mine(path, text)),
+                (Part::Literal(text), Part::Placeholder(path)) => Some(Meeting::Theirs(path, text)),
+                (Part::Placeholder(mine), Part::Placeholder(theirs)) if mine != theirs => Some(Meeting::Both),
+                _ => None,
+            };
+            pairs.filter_map(meeting).collect()
+        })
     }
 
     /// The channel that it names for `notification`.
@@ -210,6 +230,15 @@ fn push_value(name: &mut String, path: &Path, notification: &Notification) -> Re
     Ok(())
 }
 
+/// The integer that fills a placeholder with this text, if there is one.
+#[must_use]
+pub fn integer_of(text: &Segment) -> Option<Number> {
+    let text = text.as_str();
+    let number = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from)).ok()?;
+    // `007` is the text of no integer.
+    (number.to_string() == text).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -242,6 +271,18 @@ mod tests {
             [json!("a.b"), json!("*"), json!(""), json!("{x}"), json!("é"), json!(1.5), json!(null), json!(["t2"])]
         {
             assert!(template.fill(&order(value.clone())).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_integer_of_a_text_fills_it() {
+        let template = Template::parse("team.{data.team}").unwrap();
+        for text in ["7", "0", "-7", "18446744073709551615", "-9223372036854775808"] {
+            let integer = integer_of(&text.parse().unwrap()).unwrap();
+            assert_eq!(template.fill(&order(integer.into())).unwrap().as_str(), format!("team.{text}"));
+        }
+        for text in ["007", "-0", "7a", "18446744073709551616", "1e3", "_7"] {
+            assert_eq!(integer_of(&text.parse().unwrap()), None, "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Invariants: what must hold for every notification that a schema admits, proven or refuted by an example.
 
 use super::contradiction;
+use super::reach::Reach;
 use super::rules::surely_stops;
 use super::search::{Doubt, Found};
 use super::space::{Formula, Space};
@@ -8,7 +9,6 @@ use super::witness::{self, Witness};
 use crate::config::{Span, Then, Unmatched};
 use crate::notification::{Name, TypeName};
 use crate::routing::{Action, Matcher, Rule, Template};
-use crate::snapshot::evaluate::DEAD_LETTER;
 use crate::snapshot::{Decision, Snapshot, evaluate};
 
 /// What must hold, compiled.
@@ -99,6 +99,8 @@ struct Question<'a> {
     rules: &'a [Rule],
     claim: &'a Claim,
     for_all: &'a Matcher,
+    /// Of each rule when it reaches what is claimed, and last of what no rule matches.
+    reach: Vec<Reach>,
     space: Space,
 }
 
@@ -110,8 +112,11 @@ impl<'a> Question<'a> {
         for_all: &'a Matcher,
         claim: &'a Claim,
     ) -> Self {
-        let matchers: Vec<&Matcher> = rules.iter().map(|rule| &rule.matcher).chain([for_all]).collect();
-        Self { snapshot, rules, claim, for_all, space: Space::new(&snapshot.schemas, type_name, &matchers) }
+        let reach = reaches(snapshot, type_name, rules, claim);
+        let reaching = reach.iter().flat_map(|reach| [&reach.may, &reach.surely]);
+        let matchers: Vec<&Matcher> = rules.iter().map(|rule| &rule.matcher).chain([for_all]).chain(reaching).collect();
+        let space = Space::new(&snapshot.schemas, type_name, &matchers);
+        Self { snapshot, rules, claim, for_all, reach, space }
     }
 
     fn answer(&self) -> Proof {
@@ -130,70 +135,66 @@ impl<'a> Question<'a> {
 
     /// What may break the claim: never less than what does.
     fn counterexamples(&self) -> Formula {
+        let rules = self.rules.len();
         let broken = match self.claim {
-            Claim::Reaches(target) => {
-                let reaching = (0..self.rules.len()).filter(|index| self.surely_reaches(*index, target));
+            Claim::Reaches(_) => {
+                let reaching = (0..rules).filter(|index| self.rules[*index].filter.is_none());
+                let surely = |index| self.applies(index, |rule| rule.then == Then::Stop, [self.surely(index)]);
                 let mut ways: Vec<_> =
-                    reaching.map(|index| not(self.applies(index, |rule| rule.then == Then::Stop))).collect();
-                let reaches_unmatched = match self.snapshot.unmatched {
+                    reaching.filter(|index| self.is_reached(*index)).map(|index| not(surely(index))).collect();
+                let unmatched = self.none_of(0..rules, |_| true);
+                match self.snapshot.unmatched {
                     // It is not accepted.
-                    Unmatched::Reject => true,
-                    Unmatched::Drop => false,
-                    Unmatched::DeadLetter => self.is_dead_letter(target, |letter, template| letter == template),
-                };
-                if reaches_unmatched {
-                    ways.push(Formula::Any((0..self.rules.len()).map(Formula::Shared).collect()));
+                    Unmatched::Reject => ways.push(not(unmatched)),
+                    Unmatched::Drop => {}
+                    Unmatched::DeadLetter => ways.push(not(Formula::All(vec![unmatched, self.surely(rules)]))),
                 }
                 Formula::All(ways)
             }
-            Claim::NeverReaches(target) => {
-                let reaching = (0..self.rules.len()).filter(|index| may_reach(&self.rules[*index], target));
-                let mut ways: Vec<_> = reaching.map(|index| self.applies(index, surely_stops)).collect();
-                if self.snapshot.unmatched == Unmatched::DeadLetter && self.is_dead_letter(target, Template::overlaps) {
-                    ways.push(self.none_of(0..self.rules.len(), |rule| rule.filter.is_none()));
+            Claim::NeverReaches(_) => {
+                let reaching = (0..rules).filter(|index| self.is_reached(*index));
+                let mut ways: Vec<_> =
+                    reaching.map(|index| self.applies(index, surely_stops, [self.may(index)])).collect();
+                if self.snapshot.unmatched == Unmatched::DeadLetter {
+                    let unmatched = self.none_of(0..rules, |rule| rule.filter.is_none());
+                    ways.push(Formula::All(vec![unmatched, self.may(rules)]));
                 }
                 Formula::Any(ways)
             }
             Claim::NeverDrops => {
-                let dropping = (0..self.rules.len()).filter(|index| may_drop(&self.rules[*index]));
-                let mut ways: Vec<_> = dropping.map(|index| self.applies(index, surely_stops)).collect();
+                let dropping = (0..rules).filter(|index| may_drop(&self.rules[*index]));
+                let mut ways: Vec<_> = dropping.map(|index| self.applies(index, surely_stops, [])).collect();
                 if self.snapshot.unmatched == Unmatched::Drop {
-                    ways.push(self.none_of(0..self.rules.len(), |rule| rule.filter.is_none()));
+                    ways.push(self.none_of(0..rules, |rule| rule.filter.is_none()));
                 }
                 Formula::Any(ways)
             }
         };
-        Formula::All(vec![Formula::Shared(self.rules.len()), broken])
+        Formula::All(vec![Formula::Shared(rules), broken])
     }
 
-    /// The rule matches, and none before it that stops does.
-    fn applies(&self, index: usize, stops: impl Fn(&Rule) -> bool) -> Formula {
-        Formula::All(vec![Formula::Shared(index), self.none_of(0..index, stops)])
+    /// The rule matches, and none before it that stops does, and this is so.
+    fn applies<const N: usize>(&self, index: usize, stops: impl Fn(&Rule) -> bool, so: [Formula; N]) -> Formula {
+        Formula::All([Formula::Shared(index), self.none_of(0..index, stops)].into_iter().chain(so).collect())
+    }
+
+    /// Whether anything that a rule sends may go to what is claimed.
+    fn is_reached(&self, index: usize) -> bool {
+        !matches!(self.reach[index].may, Matcher::Always(false))
+    }
+
+    fn may(&self, index: usize) -> Formula {
+        Formula::Shared(self.rules.len() + 1 + 2 * index)
+    }
+
+    fn surely(&self, index: usize) -> Formula {
+        Formula::Shared(self.rules.len() + 2 + 2 * index)
     }
 
     fn none_of(&self, rules: std::ops::Range<usize>, counts: impl Fn(&Rule) -> bool) -> Formula {
         Formula::All(
             rules.filter(|index| counts(&self.rules[*index])).map(|index| not(Formula::Shared(index))).collect(),
         )
-    }
-
-    /// Whether a target is the channel of what no rule matches; one that names it as `fits` has it.
-    fn is_dead_letter(&self, target: &Target, fits: impl Fn(&Template, &Template) -> bool) -> bool {
-        let Ok(channel) = DEAD_LETTER.parse() else { return false };
-        match target {
-            Target::Declared(name) => self.snapshot.channels.find(&channel).is_some_and(|(spec, _)| spec.name == *name),
-            Target::Named(template) => Template::parse(DEAD_LETTER).is_ok_and(|letter| fits(&letter, template)),
-        }
-    }
-
-    fn surely_reaches(&self, index: usize, target: &Target) -> bool {
-        let rule = &self.rules[index];
-        let Action::To(routes) = &rule.action else { return false };
-        rule.filter.is_none()
-            && routes.iter().any(|route| match target {
-                Target::Declared(name) => route.channel.name == *name,
-                Target::Named(template) => route.template == *template,
-            })
     }
 
     /// Whether a decision, as the router made it, is not as the claim has it. What is refused is not accepted.
@@ -232,10 +233,12 @@ fn may_drop(rule: &Rule) -> bool {
     matches!(rule.action, Action::Drop(_)) || rule.filter.is_some()
 }
 
-fn may_reach(rule: &Rule, target: &Target) -> bool {
-    let Action::To(routes) = &rule.action else { return false };
-    routes.iter().any(|route| match target {
-        Target::Declared(name) => route.channel.name == *name,
-        Target::Named(template) => route.template.overlaps(template),
-    })
+/// Of each rule when it reaches what is claimed, and last of what no rule matches; nothing if no target is named.
+fn reaches(snapshot: &Snapshot, type_name: &TypeName, rules: &[Rule], claim: &Claim) -> Vec<Reach> {
+    let (Claim::Reaches(target) | Claim::NeverReaches(target)) = claim else { return Vec::new() };
+    let of_rule = |rule: &Rule| match &rule.action {
+        Action::To(routes) => Reach::of_routes(routes, target, type_name),
+        Action::Drop(_) => Reach::of_routes(&[], target, type_name),
+    };
+    rules.iter().map(of_rule).chain([Reach::of_dead_letter(snapshot, target, type_name)]).collect()
 }

@@ -12,6 +12,7 @@ mod example;
 mod invariants;
 mod nesting;
 mod numbers;
+mod reach;
 mod relations;
 mod rules;
 mod search;

@@ -65,7 +65,19 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
 }
 
 fn rule() -> impl Strategy<Value = AnyRule> {
-    const TARGETS: [&[&str]; 5] = [&["audit"], &["user.{userId}"], &["audit", "user.{userId}"], &["dead-letter"], &[]];
+    const TARGETS: [&[&str]; 11] = [
+        &["audit"],
+        &["user.{userId}"],
+        &["audit", "user.{userId}"],
+        &["dead-letter"],
+        &[],
+        &["user.a"],
+        &["pair.{data.a}.{data.b}"],
+        &["pair.{data.a}.{data.b}"],
+        &["pair.{data.a}.a"],
+        &["pair.1.{data.o.x}", "user.{priority}"],
+        &["user.{type}", "pair.a.1"],
+    ];
     let filter = prop::option::weighted(0.2, select(vec!["passing", "dropping", "skipping"]));
     (matcher(), select(TARGETS.to_vec()), filter, select(vec![Then::Stop, Then::Stop, Then::Continue]))
         .prop_map(|(matcher, to, filter, then)| AnyRule { matcher, to, filter, then })
@@ -73,8 +85,24 @@ fn rule() -> impl Strategy<Value = AnyRule> {
 
 fn claim() -> impl Strategy<Value = Claim> {
     let declared = select(vec!["audit", "user", "letter"]).prop_map(|name| Target::Declared(name.parse().unwrap()));
-    let named = select(vec!["audit", "user.{userId}", "user.x", "dead-letter"])
-        .prop_map(|name| Target::Named(Template::parse(name).unwrap()));
+    let named = vec![
+        "audit",
+        "user.{userId}",
+        "user.x",
+        "user.a",
+        "user.high",
+        "user.t",
+        "{source}",
+        "dead-letter",
+        "pair.a.a",
+        "pair.1.a",
+        "pair.1.1",
+        "pair.{data.a}.{data.b}",
+        "pair.{data.b}.a",
+        "pair.{data.a}.1",
+        "pair.{data.b}.{data.a}",
+    ];
+    let named = select(named).prop_map(|name| Target::Named(Template::parse(name).unwrap()));
     (prop_oneof![declared, named], 0..5).prop_map(|(target, kind)| match kind {
         0 | 1 => Claim::Reaches(target),
         2 | 3 => Claim::NeverReaches(target),

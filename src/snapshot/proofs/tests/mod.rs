@@ -1,13 +1,14 @@
 //! Whole configurations and what is found of them.
 
 mod any;
+mod invariants;
 mod trying;
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Finding, Proof, examine, prove};
+use super::{Finding, examine};
 use crate::config::{Secrets, load};
 use crate::snapshot::{Depth, Snapshot, compile};
 
@@ -299,26 +300,6 @@ fn what_was_too_much_to_look_at_is_said() {
 }
 
 #[test]
-fn a_dead_letter_is_reached_by_what_no_rule_is_for() {
-    let head = HEAD.replace("unmatched = \"reject\"", "unmatched = \"dead-letter\"");
-    let letter = "[channels.letter]\npattern = \"dead-letter\"\nsubscribe = \"all\"\n";
-    let big = rule("big", 1, &format!("when = {{ \"data.total\" = {{ gt = 50 }} }}\n{AUDIT}"));
-    let verdict = |for_all: &str, claim: &str| {
-        let (snapshot, report) =
-            checked_whole(&format!("{head}{letter}{big}[[invariants]]\nfor_all = {{ {for_all} }}\n{claim}\n"));
-        assert!(!report.contains("F702"), "{report}");
-        snapshot.is_some()
-    };
-    for target in ["dead-letter", "letter"] {
-        assert!(verdict("\"data.total\" = { lte = 50 }", &format!("must_reach = \"{target}\"")));
-        assert!(!verdict("\"data.total\" = { gte = 50 }", &format!("must_reach = \"{target}\"")));
-        assert!(verdict("\"data.total\" = { gt = 50 }", &format!("must_never_reach = \"{target}\"")));
-        assert!(!verdict("\"data.total\" = { gte = 50 }", &format!("must_never_reach = \"{target}\"")));
-    }
-    assert!(verdict("type = \"t\"", "must_not_drop = true"));
-}
-
-#[test]
 fn ties_are_decided_by_an_example() {
     let tie = |first: &str, second: &str| {
         let rules = [("one", first), ("two", second)]
@@ -331,63 +312,4 @@ fn ties_are_decided_by_an_example() {
     assert!(snapshot.is_none() && report.contains("\"total\":49"), "{report}");
     let (snapshot, report) = tie("\"data.note\" = { glob = \"deploy-*\" }", "\"data.note\" = { regex = \"-x$\" }");
     assert!(snapshot.is_none(), "{report}");
-}
-
-#[test]
-fn invariants_are_proven_or_refuted() {
-    let rules = [
-        rule("night", 9, "when = { during = \"night\", \"data.total\" = { lt = 10 } }\ndrop = \"night\""),
-        rule("big", 5, &format!("when = {{ \"data.total\" = {{ gte = 50 }} }}\n{AUDIT}then = \"continue\"")),
-        rule("all", 1, "when = { type = \"t\" }\nto = [\"user.{userId}\"]"),
-    ];
-    let verdict = |invariant: &str| {
-        let folder = format!("{}[[invariants]]\n{invariant}\n", rules.concat());
-        checked(&folder)
-    };
-    for holds in [
-        "for_all = { \"data.total\" = { gt = 49 } }\nmust_reach = \"audit\"",
-        "for_all = { \"data.total\" = { gte = 10 } }\nmust_reach = \"user.{userId}\"",
-        "for_all = { \"data.total\" = { lt = 50 } }\nmust_never_reach = \"audit\"",
-        "for_all = { \"data.total\" = { gte = 10 } }\nmust_not_drop = true",
-    ] {
-        let (snapshot, report) = verdict(holds);
-        assert!(snapshot.is_some(), "{holds}\n{report}");
-        let snapshot = snapshot.unwrap();
-        assert!(matches!(prove(&snapshot, &snapshot.invariants[0]), Proof::Proven), "{holds}");
-    }
-    for (broken, shown) in [
-        ("for_all = { \"data.total\" = { gte = 49 } }\nmust_reach = \"audit\"", "\"total\":49"),
-        ("for_all = { type = \"t\" }\nmust_reach = \"user\"", "matches `night`"),
-        ("for_all = { \"data.kind\" = \"b\" }\nmust_never_reach = \"audit\"", "\"kind\":\"b\""),
-        ("for_all = { type = \"t\" }\nmust_not_drop = true", " at 2026-01-0"),
-    ] {
-        let (snapshot, report) = verdict(broken);
-        assert!(snapshot.is_none() && report.contains("does not hold") && report.contains(shown), "{broken}\n{report}");
-    }
-}
-
-#[test]
-fn an_invariant_about_nothing_is_told_with_the_reason() {
-    let all = rule("all", 1, "when = { type = \"t\" }\nto = [\"audit\"]");
-    for (for_all, why) in [
-        ("\"data.total\" = { gt = 100 }", "`data.total gt 100` is never true: in the schema of `t`"),
-        ("\"data.flag\" = true, not = { \"data.flag\" = true }", "exclude each other"),
-        ("type = { starts_with = \"x\" }", "no declared type has `type starts_with \"x\"`"),
-    ] {
-        let invariant = format!("[[invariants]]\nfor_all = {{ {for_all} }}\nmust_never_reach = \"audit\"\n");
-        let (snapshot, report) = checked(&format!("{all}{invariant}"));
-        let is_told = report.contains("warning[F703]") && report.contains(why);
-        assert!(snapshot.is_some() && is_told, "{for_all}\n{report}");
-    }
-}
-
-#[test]
-fn what_no_rule_matches_is_refused_and_breaks_no_claim() {
-    let claim = "[[invariants]]\nfor_all = { type = \"t\" }\nmust_reach = \"audit\"\n";
-    let big = rule("big", 2, &format!("when = {{ \"data.total\" = {{ gt = 50 }} }}\n{AUDIT}"));
-    let proven = snapshot(&format!("{big}{claim}"));
-    assert!(matches!(prove(&proven, &proven.invariants[0]), Proof::Proven));
-    let other = rule("other", 1, "when = { \"data.total\" = 1 }\nto = [\"user.{userId}\"]");
-    let (refuted, report) = checked(&format!("{big}{other}{claim}"));
-    assert!(refuted.is_none() && report.contains("\"total\":1"), "{report}");
 }

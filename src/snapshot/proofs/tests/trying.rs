@@ -31,6 +31,9 @@ const MORE: &str = r#"
 [channels.letter]
 pattern = "dead-letter"
 subscribe = "all"
+[channels.pair]
+pattern = "pair.{one}.{other}"
+subscribe = "all"
 [plugins.passing]
 script = "choosy.rhai"
 on_error = "pass"
@@ -329,7 +332,10 @@ fn check_unfillable(snapshot: &Snapshot, tried: &[Tried], findings: &[Finding]) 
     };
     let without_user = tried.iter().filter(|one| one.notification.lookup(&["userId"]).is_none());
     for one in without_user {
-        let refusing = told(&one.decision);
+        let refusing = match &one.decision.outcome {
+            Err(Refusal::BadSegment { rule, fault }) if fault.placeholder == "userId" => Some(rule.clone()),
+            _ => None,
+        };
         prop_assert!(refusing.as_ref().is_none_or(&is_said), "{refusing:?} refuses {:?}", one.notification);
     }
     Ok(())
