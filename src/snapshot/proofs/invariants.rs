@@ -8,8 +8,9 @@ use super::space::{Formula, Space};
 use super::witness::{self, Witness};
 use crate::config::{Span, Then, Unmatched};
 use crate::notification::{Name, TypeName};
+use crate::plugins::{Failure, Plugin, Run, Verdict};
 use crate::routing::{Action, Matcher, Rule, Template};
-use crate::snapshot::{Decision, Snapshot, evaluate};
+use crate::snapshot::{Decision, Observer, Snapshot, evaluate};
 
 /// What must hold, compiled.
 #[derive(Debug, Clone)]
@@ -120,17 +121,41 @@ impl<'a> Question<'a> {
     }
 
     fn answer(&self) -> Proof {
+        let mut deciding = None;
         let found = self.space.search(&self.counterexamples(), |region| {
             let witness = witness::find(&self.space, region, &self.snapshot.schemas)?;
-            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut ());
-            let refutes = self.for_all.matches(witness.facts()) && self.is_broken_by(&witness, &decision);
-            refutes.then(|| (witness, Box::new(decision)))
+            let mut filters = Filters::default();
+            let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut filters);
+            if !self.for_all.matches(witness.facts()) {
+                return None;
+            }
+            if self.is_broken_by(&witness, &decision) {
+                return Some((witness, Box::new(decision)));
+            }
+            deciding = deciding.take().or_else(|| self.deciding(&witness, filters));
+            None
         });
-        match found {
-            Found::Nothing => Proof::Proven,
-            Found::Example((witness, decision)) => Proof::Refuted(witness, decision),
-            Found::Undecided(doubt) => Proof::Undecided(self.why(doubt)),
+        match (found, deciding) {
+            (Found::Nothing, _) => Proof::Proven,
+            (Found::Example((witness, decision)), _) => Proof::Refuted(witness, decision),
+            (Found::Undecided(Doubt::NoExample), Some((rule, filter))) => Proof::Undecided(format!(
+                "for `{}` it depends on what the filter `{filter}` of rule `{rule}` decides",
+                self.space.type_name
+            )),
+            (Found::Undecided(doubt), _) => Proof::Undecided(doubt.about(&self.space.type_name)),
         }
+    }
+
+    /// A rule and its filter, of those that were asked, which with another verdict would break the claim.
+    fn deciding(&self, witness: &Witness, filters: Filters) -> Option<(Name, Name)> {
+        filters.asked.into_iter().find(|(_, filter)| {
+            let failed = Verdict::Failed(Failure::NoVerdict(String::new()));
+            [Verdict::Pass, Verdict::Drop(filter.clone()), failed].into_iter().any(|verdict| {
+                let mut filters = Filters { instead: Some((filter.clone(), verdict)), asked: Vec::new() };
+                let decision = evaluate(self.snapshot, &witness.notification, witness.at, &mut filters);
+                self.is_broken_by(witness, &decision)
+            })
+        })
     }
 
     /// What may break the claim: never less than what does.
@@ -212,16 +237,24 @@ impl<'a> Question<'a> {
                 Claim::NeverDrops => !decision.dropped.is_empty() || decision.deliveries.is_empty(),
             }
     }
+}
 
-    fn why(&self, doubt: Doubt) -> String {
-        let type_name = &self.space.type_name;
-        let filtering = self.rules.iter().find_map(|rule| Some((&rule.name, rule.filter.as_ref()?)));
-        match (doubt, filtering) {
-            (Doubt::NoExample, Some((rule, filter))) => {
-                format!("for `{type_name}` it depends on what the filter `{filter}` of rule `{rule}` decides")
-            }
-            _ => doubt.about(type_name),
-        }
+/// Notes which filters are asked, and takes a verdict in the place of one.
+#[derive(Default)]
+struct Filters {
+    instead: Option<(Name, Verdict)>,
+    /// Each with its rule.
+    asked: Vec<(Name, Name)>,
+}
+
+impl Observer for Filters {
+    fn stub(&mut self, plugin: &Plugin) -> Option<Verdict> {
+        let (filter, verdict) = self.instead.as_ref()?;
+        (filter == plugin.name()).then(|| verdict.clone())
+    }
+
+    fn ran(&mut self, rule: &Rule, plugin: &Plugin, _run: &Run) {
+        self.asked.push((rule.name.clone(), plugin.name().clone()));
     }
 }
 

@@ -122,3 +122,26 @@ fn what_no_rule_matches_is_refused_and_breaks_no_claim() {
     let (refuted, report) = checked(&format!("{big}{other}{claim}"));
     assert!(refuted.is_none() && report.contains("\"total\":1"), "{report}");
 }
+
+#[test]
+fn only_a_filter_that_decides_is_named() {
+    let filter = "[plugins.f]\nscript = \"choosy.rhai\"\non_error = \"pass\"\n";
+    let undecided = |rules: &[String], claim: &str| {
+        let (snapshot, report) =
+            checked(&format!("{filter}{}[[invariants]]\nfor_all = {{ type = \"t\" }}\n{claim}\n", rules.concat()));
+        assert!(snapshot.is_some() && report.contains("F702"), "{report}");
+        report
+    };
+    // That no text is so is not known.
+    let noted = rule(
+        "noted",
+        2,
+        "when = { \"data.note\" = { starts_with = \"A\", contains = \"b\", regex = \"^[a-z]$\" } }\nto = [\"audit\"]\nthen = \"continue\"",
+    );
+    let filtered = rule("filtered", 1, "when = { type = \"t\" }\nfilter = \"f\"\nto = [\"user.{userId}\"]");
+    let report = undecided(&[noted, filtered.clone()], "must_never_reach = \"audit\"");
+    assert!(report.contains("no notification of `t` was found that shows it"), "{report}");
+    let kept = rule("kept", 2, "when = { priority = \"low\" }\nfilter = \"f\"\nto = [\"audit\"]\nthen = \"continue\"");
+    let report = undecided(&[kept, filtered], "must_never_reach = \"audit\"");
+    assert!(report.contains("what the filter `f` of rule `kept` decides"), "{report}");
+}
