@@ -105,7 +105,10 @@ impl Diagnostic {
     #[must_use]
     pub fn unknown_time_zone(name: &At<String>) -> Self {
         let message = format!("`{}` is not an IANA time zone", name.value);
-        Self::error(Code::UnknownTimeZone, name.span, message).help("such as `Europe/Berlin` or `UTC`")
+        let zones: Vec<_> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+        Self::error(Code::UnknownTimeZone, name.span, message)
+            .help("such as `Europe/Berlin` or `UTC`")
+            .did_you_mean(name, zones.iter().map(String::as_str))
     }
 
     /// Adds the closest of `known` to `got` as a suggestion, where one is close.

@@ -253,6 +253,12 @@ impl<'a> Item<'a> {
         members(self.cx, self.span.file, self.value.as_table()?).first().map(|member| member.key)
     }
 
+    /// The member of a table.
+    pub(super) fn member(self, key: &str) -> Option<Self> {
+        let (key, value) = self.value.as_table()?.get_key_value(key)?;
+        Some(member(self.cx, self.span.file, key, value))
+    }
+
     /// A string that is not empty.
     pub(super) fn text(self) -> Option<At<&'a str>> {
         self.text_of("a string")
@@ -322,9 +328,14 @@ impl<'a> Item<'a> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text.value) {
             return Some(At::new(*choice, self.span));
         }
-        let message = format!("{} cannot be `{}`", self.name(), text.value);
-        self.cx.report(Diagnostic::error(Code::UnknownWord, self.span, message).one_of(text.value, &words));
+        self.unknown_word(text.value, &words);
         None
+    }
+
+    /// Reports a text that is none of a few words.
+    pub(super) fn unknown_word(self, text: &str, words: &[&str]) {
+        let message = format!("{} cannot be `{text}`", self.name());
+        self.cx.report(Diagnostic::error(Code::UnknownWord, self.span, message).one_of(text, words));
     }
 
     /// `true` or `false`.

@@ -39,6 +39,13 @@ macro_rules! reasons {
             /// Every reason, in the order of the pipeline's steps.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
+            /// The codes of all reasons for which a notification is not accepted.
+            #[must_use]
+            pub fn refusals() -> Vec<&'static str> {
+                let refusals = Self::ALL.iter().filter(|reason| reason.outcome() == Outcome::Rejected);
+                refusals.map(|reason| reason.code()).collect()
+            }
+
             /// The stable code: `code` in problem documents, `reason` in receipts and metrics.
             #[must_use]
             pub fn code(self) -> &'static str {

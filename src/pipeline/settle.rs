@@ -73,7 +73,10 @@ fn standing(snapshot: &Snapshot, subscriber: &Subscriber, now: Timestamp) -> Sta
 }
 
 fn is_rechecked(before: &Snapshot, after: &Snapshot, subscriber: &Subscriber) -> bool {
-    let is_other = |channel: &ChannelName| matches!((policy(before, channel), policy(after, channel)), (Some(old), Some(new)) if old != new);
+    let is_other = |channel: &ChannelName| {
+        let policies = policy(before, channel).zip(policy(after, channel));
+        policies.is_some_and(|(old, new)| old != new)
+    };
     subscriber.channels().iter().any(|channel| is_other(channel.name()))
 }
 

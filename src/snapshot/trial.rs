@@ -133,12 +133,14 @@ impl Got {
         if let Some(channels) = &mut channels {
             channels.value.sort();
         }
+        let names = |rules: Vec<At<String>>| rules.into_iter().map(|rule| rule.value).collect();
+        let rules = expect.rules.clone().map(|rules| rules.map(names));
         let one = |wanted: &Option<At<String>>| wanted.clone().map(|wanted| wanted.map(|reason| vec![reason]));
         let (dropped, refused) = (one(&expect.dropped), one(&expect.refused));
         // Several rules may drop it, and the test asks for one of the reasons.
         let dropped = dropped.filter(|wanted| !self.dropped.contains(&wanted.value[0]));
         let compared = [
-            ("rules", expect.rules.clone(), self.rules),
+            ("rules", rules, self.rules),
             ("channels", channels, self.channels),
             ("dropped", dropped, self.dropped),
             ("refused", refused, self.refused.into_iter().collect()),

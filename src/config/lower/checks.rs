@@ -5,14 +5,20 @@ use super::defaults::WrittenTest;
 use super::instant::{When, instant};
 use crate::config::table::{Item, Table};
 use crate::config::{At, Code, Expectation, Invariant, InvariantClaim, Stub, Test};
+use crate::notification::{Name, Reason};
 
 pub(super) fn test(table: &mut Table<'_>) -> Option<WrittenTest> {
     let name = table.required("name").and_then(Item::string);
+    if let Some(name) = &name {
+        table.cx.declare(format!("test `{}`", name.value), name.span);
+    }
+    let mut given_type = None;
     let given = table.required("given").and_then(|item| {
         if !item.is_table() {
             item.mismatch("a notification, as a table");
             return None;
         }
+        given_type = item.member("type").and_then(|item| Some(At::new(item.as_str()?.to_owned(), item.span)));
         item.json()
     });
     let (at, local) = match instant(table) {
@@ -22,35 +28,42 @@ pub(super) fn test(table: &mut Table<'_>) -> Option<WrittenTest> {
     };
     let stub = table.optional("stub").map(stubs).unwrap_or_default();
     let expect = table.required("expect").and_then(expectation);
-    Some((Test { name: name?, given: given?, at, stub, expect: expect? }, local))
+    Some((Test { name: name?, given: given?, given_type, at, stub, expect: expect? }, local))
 }
 
 /// The verdicts in the place of scripts, by the plugins that they belong to.
 fn stubs(item: Item<'_>) -> Vec<(At<String>, Stub)> {
     let entries = item.table("`stub`").map(|mut table| table.entries()).unwrap_or_default();
-    let read = |entry: Item<'_>| Some((At::new(entry.key.to_owned(), entry.key_span), entry.parsed(stub)?.value));
+    let read = |entry: Item<'_>| Some((At::new(entry.key.to_owned(), entry.key_span), stub(entry)?));
     entries.into_iter().filter_map(read).collect()
 }
 
-fn stub(text: &str) -> Result<Stub, String> {
+fn stub(item: Item<'_>) -> Option<Stub> {
+    let text = item.text()?.value;
     match text {
-        "pass" => Ok(Stub::Pass),
-        "drop" => Ok(Stub::Drop(None)),
-        "error" => Ok(Stub::Error),
-        _ => match text.strip_prefix("drop:").map(str::parse) {
-            Some(Ok(reason)) => Ok(Stub::Drop(Some(reason))),
-            Some(Err(error)) => Err(format!("gives no reason: {error}")),
-            None => Err("is none of `pass`, `drop`, `drop:<reason>`, `error`".to_owned()),
-        },
+        "pass" => Some(Stub::Pass),
+        "drop" => Some(Stub::Drop(None)),
+        "error" => Some(Stub::Error),
+        _ if text.starts_with("drop:") => {
+            let reason = |text: &str| {
+                let reason: Result<Name, _> = text["drop:".len()..].parse();
+                reason.map_err(|error| format!("gives no reason: {error}"))
+            };
+            item.parsed(reason).map(|reason| Stub::Drop(Some(reason.value)))
+        }
+        _ => {
+            item.unknown_word(text, &["pass", "drop", "drop:<reason>", "error"]);
+            None
+        }
     }
 }
 
 fn expectation(item: Item<'_>) -> Option<Expectation> {
     let mut table = item.table("`expect`")?;
-    let mut names = |key| table.optional(key).and_then(|item| item.list(Item::string)).map(texts);
-    let (rules, channels) = (names("rules"), names("channels"));
+    let mut names = |key| table.optional(key).and_then(|item| item.list(Item::string));
+    let (rules, channels) = (names("rules"), names("channels").map(texts));
     let dropped = table.optional("dropped").and_then(Item::string);
-    let refused = table.optional("refused").and_then(Item::string);
+    let refused = table.optional("refused").and_then(refusal);
     if item.first_key().is_none() {
         table.report(
             Code::ExpectsNothing,
@@ -59,6 +72,17 @@ fn expectation(item: Item<'_>) -> Option<Expectation> {
         return None;
     }
     Some(Expectation { rules, channels, dropped, refused })
+}
+
+/// The code of a reason for which a notification is refused.
+fn refusal(item: Item<'_>) -> Option<At<String>> {
+    let code = item.string()?;
+    let codes = Reason::refusals();
+    if !codes.contains(&code.value.as_str()) {
+        item.unknown_word(&code.value, &codes);
+        return None;
+    }
+    Some(code)
 }
 
 fn texts(list: At<Vec<At<String>>>) -> At<Vec<String>> {

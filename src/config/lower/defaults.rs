@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::instant::in_default_zone;
+use super::instant::{in_default_zone, named_zone};
 use crate::config::context::Context;
 use crate::config::table::{Table, titled};
 use crate::config::{At, Code, Diagnostic, Named, Test, Window};
@@ -22,14 +22,7 @@ pub(super) type WrittenTest = (Test, Option<At<String>>);
 
 pub(super) fn defaults(table: &mut Table<'_>) -> DefaultZone {
     let Some(item) = table.optional("timezone") else { return DefaultZone::None };
-    let Some(name) = item.string() else { return DefaultZone::Unclear };
-    match TimeZone::get(&name) {
-        Ok(zone) => DefaultZone::Named(name, zone),
-        Err(_) => {
-            item.cx.report(Diagnostic::unknown_time_zone(&name));
-            DefaultZone::Unclear
-        }
-    }
+    named_zone(item).map_or(DefaultZone::Unclear, |(name, zone)| DefaultZone::Named(name, zone))
 }
 
 impl DefaultZone {

@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use crate::config::context::Context;
-use crate::config::table::Table;
+use crate::config::table::{Item, Table};
 use crate::config::{At, Code, Diagnostic, Span};
 
 /// Why a text is no time at which something can happen.
@@ -26,8 +26,7 @@ pub(super) enum When {
 /// `at` and `timezone` of a test: a TOML datetime, or the same as a string.
 pub(super) fn instant(table: &mut Table<'_>) -> Option<When> {
     let (at, written) = (table.optional("at"), table.optional("timezone"));
-    let named = |name: &str| TimeZone::get(name).map_err(|_| "is not an IANA time zone such as `Europe/Berlin`");
-    let zone = written.and_then(|item| item.parsed(named));
+    let zone = written.and_then(named_zone);
     if let (Some(written), None) = (written, at) {
         written.fault(Code::Conflict, "is there without an `at` that it could be for");
     }
@@ -47,9 +46,21 @@ pub(super) fn instant(table: &mut Table<'_>) -> Option<When> {
         // What is wrong with the time zone is told.
         (Some(_), Some(_), None) => return None,
         (Some(_), None, _) => return Some(When::Local(At::new(text, at.span))),
-        (Some(local), Some(_), Some(zone)) => in_zone(local, &zone.value),
+        (Some(local), Some(_), Some((_, zone))) => in_zone(local, &zone),
     };
     reported(at.cx, at.span, read).map(When::At)
+}
+
+/// A time zone by its name, and the name.
+pub(super) fn named_zone(item: Item<'_>) -> Option<(At<String>, TimeZone)> {
+    let name = item.string()?;
+    match TimeZone::get(&name) {
+        Ok(zone) => Some((name, zone)),
+        Err(_) => {
+            item.cx.report(Diagnostic::unknown_time_zone(&name));
+            None
+        }
+    }
 }
 
 /// The moment at which the clocks of `zone` show what a test says, if there is such a default.

@@ -1,7 +1,7 @@
 //! The JSON Schema of a configuration, for editors: draft-07, which taplo and others complete and check TOML by.
 //!
-//! What it says of each key is what config/reference.toml says. Of each file alone: what may stand in another file is not asked for, and names that another file declares are known
-//! only when the configuration loads.
+//! What it says of each key is what config/reference.toml says. It is about one file by itself: what may stand in another
+//! file is not asked for, and names that another file declares are known only when the configuration loads.
 
 mod names;
 mod reference;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::names::Names;
 use super::{boolean, filled, list, one_of, reference, table, words};
-use crate::notification::Priority;
+use crate::notification::{Priority, Reason};
 
 /// What may stand beside the name of a member, and what its operators compare with.
 struct Member {
@@ -104,7 +104,7 @@ pub(super) fn test(names: &Names) -> Value {
         "rules": list(&names.rule()),
         "channels": list(&reference("text")),
         "dropped": reference("text"),
-        "refused": reference("text"),
+        "refused": words(&Reason::refusals()),
     });
     let mut expected = table("`expect`", &[], expected);
     expected["minProperties"] = 1.into();

@@ -178,6 +178,8 @@ pub struct Test {
     pub name: At<String>,
     /// A notification.
     pub given: At<Value>,
+    /// Its type, if it has one.
+    pub given_type: Option<At<String>>,
     /// When it is accepted. Default now.
     pub at: Option<At<jiff::Timestamp>>,
     /// What plugins say instead of being run.
@@ -201,12 +203,12 @@ pub enum Stub {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expectation {
     /// Names of the rules that matched, in order.
-    pub rules: Option<At<Vec<String>>>,
+    pub rules: Option<At<Vec<At<String>>>>,
     /// Channels, in any order.
     pub channels: Option<At<Vec<String>>>,
     /// The reason it was dropped for.
     pub dropped: Option<At<String>>,
-    /// The reason it was refused for.
+    /// The code of the reason it was refused for.
     pub refused: Option<At<String>>,
 }
 

@@ -102,10 +102,11 @@ enum Kind {
     Window,
     Plugin,
     Type,
+    Rule,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Policy, Self::Limit, Self::Window, Self::Plugin, Self::Type];
+    const ALL: [Self; 6] = [Self::Policy, Self::Limit, Self::Window, Self::Plugin, Self::Type, Self::Rule];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -114,6 +115,7 @@ impl Kind {
             Self::Window => "window",
             Self::Plugin => "plugin",
             Self::Type => "type",
+            Self::Rule => "rule",
         }
     }
 }
@@ -139,7 +141,7 @@ impl Cx {
         let plugins = self.plugins(&config);
         let (routing, invariants) = self.routing(&config, &channels, &patterns, &schemas);
         self.dead_letter(&config, &patterns);
-        self.stubs(&config);
+        self.tests(&config);
         if let Some(policy) = &config.server.admin_policy {
             self.resolve(Kind::Policy, policy, &config.policies);
         }
@@ -181,10 +183,13 @@ impl Cx {
     fn unknown<T>(&mut self, kind: Kind, span: Span, name: &str, declared: &Named<T>) {
         self.doubtful.insert(kind);
         if !declared.may_have(name) {
-            let message = format!("no {} `{name}` is declared", kind.as_str());
-            let known = declared.keys().map(Name::as_str);
-            self.diagnostics.push(Diagnostic::error(Code::UnknownName, span, message).did_you_mean(name, known));
+            self.undeclared(kind, span, name, declared.keys().map(Name::as_str));
         }
+    }
+
+    fn undeclared<'a>(&mut self, kind: Kind, span: Span, name: &str, known: impl Iterator<Item = &'a str>) {
+        let message = format!("no {} `{name}` is declared", kind.as_str());
+        self.diagnostics.push(Diagnostic::error(Code::UnknownName, span, message).did_you_mean(name, known));
     }
 
     /// Reads a file that the configuration names, and counts it in.

@@ -15,8 +15,8 @@ const CONFIG: &str = "examples/quickstart/fanfare.toml";
 /// What is changed, the arguments, and how the block begins that shows what is printed then.
 const SHOWN: [(&str, &str, &[&str], &str); 5] = [
     ("priority = 310", "priority = 300", &["check"], "error[F309]"),
-    ("name = \"ops-maintenance\"", "name = \"ops-quiet\"", &["check"], "error[F801]"),
-    ("name = \"ops-maintenance\"", "name = \"ops-quiet\"", &["test", "spared"], "FAILED  operators"),
+    ("rules = [\"ops-maintenance\"]", "rules = [\"ops\"]", &["check"], "error[F801]"),
+    ("rules = [\"ops-maintenance\"]", "rules = [\"ops\"]", &["test", "spared"], "FAILED  operators"),
     ("priority = 110", "priority = 90", &["check"], "warning[F705]"),
     ("= \"info\", during", "= { starts_with = \"routine\" }, during", &["check"], "warning[F704]"),
 ];
