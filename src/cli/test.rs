@@ -72,7 +72,7 @@ fn failure(snapshot: &Snapshot, test: &Test, trial: &Trial) -> Result<String, st
         Account::Explained(explanation) => write!(text, "{explanation}")?,
         Account::Unfit(unfit) => {
             writeln!(text, "result: {}", unfit.reason().code())?;
-            for violation in unfit.violations() {
+            for violation in unfit.violations().iter() {
                 writeln!(text, "  {violation}")?;
             }
         }

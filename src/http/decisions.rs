@@ -94,13 +94,19 @@ pub(super) async fn decision(
         return Err(Problem::new(RequestFault::NotFound, detail));
     };
     let mut told = json!(*traced);
-    if let Some(notification) = traced.notification() {
-        let snapshot = context.pipeline.live.load();
-        let at = at.unwrap_or(traced.at);
-        told["explanation"] = explained(&context, &snapshot, &notification.into(), at, &asked).await;
-        return Ok(Json(told));
-    }
-    told["notExplained"] = NOT_KEPT.into();
+    let snapshot = context.pipeline.live.load();
+    let not_explained = match traced.notification() {
+        None => NOT_KEPT.to_owned(),
+        Some(notification) => match snapshot.schemas.validate(notification.draft.clone()) {
+            Ok(_) => {
+                let at = at.unwrap_or(traced.at);
+                told["explanation"] = explained(&context, &snapshot, &notification.into(), at, &asked).await;
+                return Ok(Json(told));
+            }
+            Err(unfit) => format!("the configuration in force now refuses it as `{}`: {unfit}", unfit.reason().code()),
+        },
+    };
+    told["notExplained"] = not_explained.into();
     if let Some(user) = &asked.user {
         told["user"] = receives(user, &context.pipeline.receives(user, &sent_to(&traced)));
     }

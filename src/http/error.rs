@@ -47,8 +47,8 @@ impl Problem {
         self
     }
 
-    fn errors(mut self, errors: Vec<Violation>) -> Self {
-        self.0.errors = errors;
+    fn errors(mut self, errors: &[Violation]) -> Self {
+        self.0.errors = errors.to_vec();
         self
     }
 
@@ -73,8 +73,7 @@ impl Problem {
             "detail": detail,
         });
         if !errors.is_empty() {
-            let error = |violation: &Violation| json!({"pointer": violation.pointer, "detail": violation.detail});
-            body["errors"] = errors.iter().map(error).collect();
+            body["errors"] = errors.iter().map(Violation::to_json).collect();
         }
         if !why.is_empty() {
             body["why"] = json!(why);
@@ -95,13 +94,14 @@ impl IntoResponse for Problem {
 
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
-        let problem = Self::new(error.reason(), error.to_string());
+        let problem = Self::new(error.reason(), error.to_string()).errors(&error.violations()).why(error.why());
         match error {
             PublishError::Unauthenticated(error) => error.into(),
-            PublishError::Unfit(unfit) => problem.errors(unfit.violations()),
-            PublishError::Forbidden(denied) => problem.why(&denied.why),
             PublishError::Limited(limited) => rate_limited(problem, &limited),
-            PublishError::Refused(_) | PublishError::KeyReused => problem,
+            PublishError::Unfit(_)
+            | PublishError::Forbidden(_)
+            | PublishError::Refused(_)
+            | PublishError::KeyReused => problem,
             PublishError::InFlight
             | PublishError::NotAccepted(_)
             | PublishError::UnknownOutcome(_)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bucket::Gcra;
 use crate::auth::Template;
 use crate::config::{At, Code, Config, Diagnostic, Diagnostics, Limit, Rate, Scope};
-use crate::notification::Name;
+use crate::notification::{Draft, Name};
 
 /// The limits of one configuration.
 #[derive(Debug, Default)]
@@ -55,6 +55,14 @@ pub struct KeyFields<'a> {
     pub user_id: Option<&'a str>,
     /// `source`, if the notification has one.
     pub source: Option<&'a str>,
+}
+
+impl<'a> KeyFields<'a> {
+    /// Those of a notification that `principal` publishes.
+    #[must_use]
+    pub fn of(principal: &'a str, draft: &'a Draft) -> Self {
+        Self { principal, type_name: draft.type_name.as_str(), user_id: draft.user_id(), source: draft.source() }
+    }
 }
 
 impl KeyPart {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Name, Priority, TypeName, Unfit, json, parse_duration};
@@ -47,6 +47,12 @@ impl Violation {
     #[must_use]
     pub fn at_member(parent: &str, key: &str, detail: impl Into<String>) -> Self {
         Self::new(format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")), detail)
+    }
+
+    /// As it is told over HTTP.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({"pointer": self.pointer, "detail": self.detail})
     }
 }
 
@@ -222,7 +228,7 @@ mod tests {
     use super::*;
 
     fn faults(body: &str) -> Vec<(String, String)> {
-        Draft::parse(body.as_bytes()).unwrap_err().violations().into_iter().map(|v| (v.pointer, v.detail)).collect()
+        Draft::parse(body.as_bytes()).unwrap_err().violations().iter().cloned().map(|v| (v.pointer, v.detail)).collect()
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Why something is no notification that rules can be tried on. Whoever decides says it by this, and so with one code.
 
+use std::borrow::Cow;
+
 use super::{Reason, TypeName, Violation};
 
 /// Why something is no notification that rules can be tried on.
@@ -34,10 +36,10 @@ impl Unfit {
 
     /// What is wrong, member by member. The texts hold no value of the notification.
     #[must_use]
-    pub fn violations(self) -> Vec<Violation> {
+    pub fn violations(&self) -> Cow<'_, [Violation]> {
         match self {
-            Self::Malformed(violations) | Self::Invalid(violations) => violations,
-            Self::UnknownType { .. } => vec![Violation::new("/type", "is not a declared type")],
+            Self::Malformed(violations) | Self::Invalid(violations) => violations.into(),
+            Self::UnknownType { .. } => vec![Violation::new("/type", "is not a declared type")].into(),
         }
     }
 }

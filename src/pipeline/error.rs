@@ -1,12 +1,13 @@
 //! Why a publish or a subscription is refused, in terms that its caller can act on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::auth::{Action, AuthError, Denied, Principal, Proof};
 use crate::broker::{PublishFailed, Unavailable};
 use crate::hub::TooManyStreams;
 use crate::limits::Limited;
-use crate::notification::{InvalidName, Name, Reason, TypeName, Unfit, closest};
+use crate::notification::{InvalidName, Name, Reason, TypeName, Unfit, Violation, closest};
 use crate::snapshot::{NotSubscribable, Refusal, Snapshot, TypeSpec};
 use crate::stream::MAX_CHANNELS;
 
@@ -63,6 +64,24 @@ impl PublishError {
             Self::NotAccepted(_) => Reason::NotAccepted,
             Self::UnknownOutcome(_) | Self::PartlyStored(_) => Reason::UnknownOutcome,
             Self::Draining => Reason::Draining,
+        }
+    }
+
+    /// What is wrong with the notification, member by member.
+    #[must_use]
+    pub fn violations(&self) -> Cow<'_, [Violation]> {
+        match self {
+            Self::Unfit(unfit) => unfit.violations(),
+            _ => Cow::default(),
+        }
+    }
+
+    /// What its policy asked for, entry by entry.
+    #[must_use]
+    pub fn why(&self) -> &[String] {
+        match self {
+            Self::Forbidden(denied) => &denied.why,
+            _ => &[],
         }
     }
 

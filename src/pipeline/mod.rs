@@ -32,7 +32,7 @@ use crate::auth::{Action, AuthError, Credential, Permit, Principal, TokenCache};
 use crate::broker::{Batch, Broker, IdempotencyKey, LaneInfo, Outgoing, Published};
 use crate::config::{EventName, Retention, Server, Shed};
 use crate::hub::{Hello, Hub, Listening, Reader, Start, Subscription};
-use crate::limits::{KeyFields, RateLimiter, Remaining};
+use crate::limits::{KeyFields, Quota, RateLimiter, Remaining};
 use crate::notification::{ChannelName, Draft, Notification};
 use crate::plugins::Breakers;
 use crate::routing::ChannelSpec;
@@ -164,43 +164,39 @@ impl Pipeline {
         // One for all that the broker is asked: its share of a limit, too, is a part of how long a producer waits.
         let deadline = self.broker.deadline();
         let producer = self.authenticate(&snapshot, submission.credential, now)?;
-        let draft = Draft::parse(submission.body)?;
-        let (permit, remaining) = self.admit(&snapshot, &producer, &draft, submission.mode).await?;
-        let draft = snapshot.schemas.validate(draft)?;
+        let mut draft = Draft::parse(submission.body)?;
+        let admitted = self.admit(&snapshot, &producer, &mut draft, submission.mode).await;
         let notification = Arc::new(Notification::accept(draft, now));
-        let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
-        let decision = evaluate(&snapshot, &notification, now, &mut serving);
-        let subject = Subject {
-            notification: &notification,
-            producer: &producer.id,
-            may_keep: snapshot.types.get(&notification.draft.type_name).is_some_and(|spec| spec.trace),
-            body: submission.body,
-        };
-        if let Err(refusal) = &decision.outcome {
-            if submission.mode == Mode::Publish {
-                self.trace.refused(refusal, snapshot.revision, &subject);
+        let result = async {
+            let (permit, remaining) = admitted?;
+            let mut serving = Serving::new(&self.breakers, &self.metrics, submission.mode);
+            let decision = evaluate(&snapshot, &notification, now, &mut serving);
+            if let Err(refusal) = &decision.outcome {
+                return Err(PublishError::Refused(refusal.clone()));
             }
-            return Err(PublishError::Refused(refusal.clone()));
+            let mut receipt = Receipt::new(&notification, snapshot.revision, &decision, remaining);
+            if submission.mode == Mode::Publish && !decision.deliveries.is_empty() {
+                let key = submission.idempotency_key.map(|key| idempotency(&producer, key, submission.body));
+                let published = self.send(&permit, &snapshot, &notification, decision, key, deadline).await?;
+                receipt.record(published, self.broker.durability());
+            }
+            Ok(Arc::new(receipt))
         }
-        let mut receipt = Receipt::new(&notification, snapshot.revision, &decision, remaining);
-        if submission.mode == Mode::Publish && !decision.deliveries.is_empty() {
-            let key = submission.idempotency_key.map(|key| idempotency(&producer, key, submission.body));
-            let published = self.send(&permit, &snapshot, &notification, decision, key, deadline).await?;
-            receipt.record(published, self.broker.durability());
-        }
-        let receipt = Arc::new(receipt);
+        .await;
         if submission.mode == Mode::Publish {
-            self.trace.accepted(&receipt, &subject);
+            let may_keep = snapshot.types.get(&notification.draft.type_name).is_some_and(|spec| spec.trace);
+            let (producer, revision, body) = (&producer.id, snapshot.revision, submission.body);
+            self.trace.note(&result, &Subject { notification: &notification, producer, revision, may_keep, body });
         }
-        Ok(receipt)
+        result
     }
 
-    /// Authorizes and limits: what depends on who publishes what, before the body costs anything.
+    /// Authorizes, limits and validates: what depends on who publishes what comes before the body costs anything.
     async fn admit(
         &self,
         snapshot: &Snapshot,
         producer: &Principal,
-        draft: &Draft,
+        draft: &mut Draft,
         mode: Mode,
     ) -> Result<(Permit, Option<Remaining>), PublishError> {
         if mode == Mode::Publish {
@@ -211,20 +207,28 @@ impl Pipeline {
         let action = Action::Publish(&draft.type_name);
         let permit =
             spec.publish.authorize(producer, &[], action).map_err(|denied| PublishError::denied(producer, denied))?;
-        let Some(quota) = &spec.limit else { return Ok((permit, None)) };
-        let key = quota.key(&KeyFields {
-            principal: &producer.id,
-            type_name: draft.type_name.as_str(),
-            user_id: draft.user_id(),
-            source: draft.source(),
-        });
-        let limited = |limited| {
+        let remaining = match &spec.limit {
+            None => None,
+            Some(quota) => Some(self.take_token(quota, producer, draft, mode).await?),
+        };
+        snapshot.schemas.check(draft)?;
+        Ok((permit, remaining))
+    }
+
+    async fn take_token(
+        &self,
+        quota: &Quota,
+        producer: &Principal,
+        draft: &Draft,
+        mode: Mode,
+    ) -> Result<Remaining, PublishError> {
+        let key = quota.key(&KeyFields::of(&producer.id, draft));
+        self.limit(quota, &key, mode).await.map_err(|limited| {
             if mode == Mode::Publish {
                 self.metrics.limit_exceeded(quota.name().as_str());
             }
             PublishError::Limited(limited)
-        };
-        Ok((permit, Some(self.limit(quota, &key, mode).await.map_err(limited)?)))
+        })
     }
 
     async fn send(

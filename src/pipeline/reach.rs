@@ -53,12 +53,7 @@ impl Pipeline {
         let limit = match quota {
             None => None,
             Some(quota) => {
-                let key = quota.key(&KeyFields {
-                    principal: producer,
-                    type_name: draft.type_name.as_str(),
-                    user_id: draft.user_id(),
-                    source: draft.source(),
-                });
+                let key = quota.key(&KeyFields::of(producer, draft));
                 Some(self.limit(quota, &key, Mode::DryRun).await)
             }
         };

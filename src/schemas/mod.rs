@@ -64,22 +64,29 @@ impl SchemaRegistry {
     /// [`Unfit`], with every [`Violation`] up to a limit. Their texts hold no value of the notification, so they may be
     /// logged.
     pub fn validate(&self, mut draft: Draft) -> Result<Draft, Unfit> {
-        let Some(schema) = self.schemas.get(&draft.type_name) else { return Err(self.unknown(draft.type_name)) };
+        self.check(&mut draft).map(|()| draft)
+    }
+
+    /// As [`validate`](Self::validate), of a draft that is wanted in either case. It is what it was afterwards.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn check(&self, draft: &mut Draft) -> Result<(), Unfit> {
+        let Some(schema) = self.schemas.get(&draft.type_name) else { return Err(self.unknown(&draft.type_name)) };
         // The validator takes a `Value`; moving the members into one and back out costs no copy.
         let value = Value::Object(std::mem::take(&mut draft.members));
-        if !schema.validator.is_valid(&value) {
-            return Err(Unfit::Invalid(schema.violations(&value)));
-        }
+        let result =
+            if schema.validator.is_valid(&value) { Ok(()) } else { Err(Unfit::Invalid(schema.violations(&value))) };
         if let Value::Object(members) = value {
             draft.members = members;
         }
-        Ok(draft)
+        result
     }
 
     #[cold]
-    fn unknown(&self, name: TypeName) -> Unfit {
+    fn unknown(&self, name: &TypeName) -> Unfit {
         let similar = closest(name.as_str(), self.schemas.keys().map(Name::as_str)).map(str::to_owned);
-        Unfit::UnknownType { name, similar }
+        Unfit::UnknownType { name: name.clone(), similar }
     }
 
     /// Whether `type_name` has a schema here: not when it is not declared, or its schema has a fault.
@@ -229,7 +236,9 @@ mod tests {
         let (registry, diagnostics) = compile(&schema.to_string());
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let result = registry.validate(Draft::from_value(notification).unwrap());
-        result.err().into_iter().flat_map(Unfit::violations).map(|v| (v.pointer, v.detail)).collect()
+        let unfit = result.err();
+        let found = unfit.iter().flat_map(|unfit| unfit.violations().into_owned());
+        found.map(|v| (v.pointer, v.detail)).collect()
     }
 
     /// The one finding about a schema that is refused.
@@ -267,7 +276,7 @@ mod tests {
         let other = Draft::from_value(json!({"type": "b"})).unwrap();
         let unknown = registry.validate(other).unwrap_err();
         assert_eq!(unknown.to_string(), "no type `b` is declared; did you mean `a`?");
-        assert_eq!(unknown.violations(), [Violation::new("/type", "is not a declared type")]);
+        assert_eq!(*unknown.violations(), [Violation::new("/type", "is not a declared type")]);
     }
 
     #[test]

@@ -69,6 +69,48 @@ async fn what_became_of_a_notification_is_told_afterwards() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_told_afterwards_with_what_was_wrong() {
+    let scenario = Scenario::shop().with("[limits.orders]\nkey = \"{principal}\"\nrate = \"1/h\"").replace(
+        "schema = \"order.updated.json\"\n",
+        "schema = \"order.updated.json\"\nlimit = \"orders\"\ntrace = true\n",
+    );
+    let server = TestServer::start(scenario).await;
+    let invalid = with(order("c7", 1), "data.total_cents", -1);
+    server.publish(invalid.clone()).await.refused(422, "invalid");
+    server.publish(order("c7", 1)).await.refused(429, "limited");
+    server.publish(with(order("c7", 1), "type", "order.updatd")).await.refused(422, "unknown_type");
+    let customer = server.anonymous_post("/v1/notifications").bearer_auth(server.token_with(json!({ "sub": "c7" })));
+    server.send(customer.body(order("c7", 1).to_string())).await.refused(403, "forbidden");
+    // Of these nothing is known that could be told: who it is, or what it is about.
+    let nobody = server.anonymous_post("/v1/notifications").body(order("c7", 1).to_string());
+    server.send(nobody).await.refused(401, "unauthenticated");
+    server.send(server.post("/v1/notifications").body("{}")).await.refused(400, "malformed");
+    let tried = server.post("/v1/notifications?dry_run=1").body(json!({ "type": "x" }).to_string());
+    server.send(tried).await.refused(422, "unknown_type");
+
+    let kept = server.admin_get("/v1/admin/decisions?outcome=rejected").await.ok();
+    let kept = kept["decisions"].as_array().unwrap();
+    let reasons: Vec<_> = kept.iter().map(|one| (&one["reason"], &one["producer"])).collect();
+    let [key, user] = [json!("key:orders-service"), json!("app:c7")];
+    let codes = ["forbidden", "unknown_type", "limited", "invalid"].map(|code| json!(code));
+    assert_eq!(reasons, [(&codes[0], &user), (&codes[1], &key), (&codes[2], &key), (&codes[3], &key)]);
+    assert_eq!(kept[0]["why"].as_array().unwrap().len(), 2, "{}", kept[0]);
+    assert_eq!(kept[1]["detail"], "no type `order.updatd` is declared; did you mean `order.updated`?");
+    assert_eq!(kept[3]["errors"][0]["pointer"], "/data/total_cents");
+    assert_eq!((&kept[1]["notification"], &kept[3]["notification"]), (&Value::Null, &invalid));
+    let id = kept[3]["id"].as_str().unwrap();
+    let mut command = fanfare(&["explain", "--config"]);
+    command.arg(server.scenario.path()).args(["--admin", &format!("http://{}", server.admin), "--id", id]);
+    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    for part in [
+        "result: invalid: the notification does not satisfy the schema of its type\n        /data/total_cents ",
+        "not explained: the configuration in force now refuses it as `invalid`",
+    ] {
+        assert!(out(&done).contains(part), "{}", out(&done));
+    }
+}
+
+#[tokio::test]
 async fn decisions_are_not_asked_for_by_a_name_that_nothing_has() {
     let server = TestServer::start(Scenario::shop()).await;
     server.publish(order("c7", 1)).await.accepted();

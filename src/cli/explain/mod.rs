@@ -60,8 +60,8 @@ fn decide(args: &ExplainArgs) -> anyhow::Result<String> {
     let draft = match draft.and_then(|draft| snapshot.schemas.validate(draft)) {
         Ok(draft) => draft,
         Err(unfit) => {
-            let refusal = format!("the notification would be refused as `{}`: {unfit}", unfit.reason().code());
-            bail!("{refusal}\n{}", list(&unfit.violations()))
+            let code = unfit.reason().code();
+            bail!("the notification would be refused as `{code}`: {unfit}\n{}", list(&unfit.violations()))
         }
     };
     let type_name = draft.type_name.clone();

@@ -129,6 +129,10 @@ struct Decision {
     reason: String,
     detail: Option<String>,
     #[serde(default)]
+    errors: Vec<Wrong>,
+    #[serde(default)]
+    why: Vec<String>,
+    #[serde(default)]
     rules: Vec<String>,
     #[serde(default)]
     channels: Vec<Sent>,
@@ -138,6 +142,13 @@ struct Decision {
     /// Why there is no explanation.
     not_explained: Option<String>,
     user: Option<User>,
+}
+
+/// What is wrong with a member of a notification that was refused.
+#[derive(Debug, Deserialize)]
+struct Wrong {
+    pointer: String,
+    detail: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,6 +202,10 @@ impl fmt::Display for Decision {
             None => writeln!(f, "result: {}", self.reason)?,
             Some(detail) => writeln!(f, "result: {}: {detail}", self.reason)?,
         }
+        for Wrong { pointer, detail } in &self.errors {
+            writeln!(f, "        {pointer} {detail}")?;
+        }
+        self.why.iter().try_for_each(|why| writeln!(f, "        {why}"))?;
         if let Some(explanation) = &self.explanation {
             write!(f, "\nby the configuration in force now:\n{explanation}")?;
         }

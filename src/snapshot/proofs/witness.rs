@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::cells::Cell;
 use super::space::{Axis, Region, Space};
 use super::{example, text};
-use crate::notification::{Draft, Notification, Unfit, Violation};
+use crate::notification::{Draft, Notification, Violation};
 use crate::routing::Field;
 use crate::schemas::{FieldKind, SchemaRegistry};
 
@@ -105,7 +105,7 @@ pub(super) fn find(space: &Space, region: &Region, schemas: &SchemaRegistry) -> 
 
 fn admit(members: Map<String, Value>, schemas: &SchemaRegistry) -> Result<Draft, Vec<Violation>> {
     let draft = Draft::from_value(Value::Object(members)).and_then(|draft| schemas.validate(draft));
-    draft.map_err(Unfit::violations)
+    draft.map_err(|unfit| unfit.violations().into_owned())
 }
 
 /// Values for a field with which every test is what it is all over the region. `None` is one that is missing.
