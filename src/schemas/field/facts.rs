@@ -82,28 +82,44 @@ impl fmt::Display for Field {
             write!(f, "{one_of}{}", shown.join(", "))?;
             return if more == 0 { Ok(()) } else { write!(f, " and {more} more") };
         }
-        f.write_str(&self.kinds())?;
-        for (index, (limit, number)) in self.limits.iter().enumerate() {
-            let (and, word) = (if index == 0 { "" } else { " and" }, limit.as_str());
-            write!(f, "{and} {word} {number}")?;
-        }
-        for (index, (keyword, value)) in self.further.iter().enumerate() {
-            f.write_str(if index == 0 { ", with " } else { ", " })?;
-            match value {
-                Value::Array(_) | Value::Object(_) => write!(f, "`{keyword}`")?,
-                plain => write!(f, "{keyword} {plain}")?,
-            }
+        for (index, kind) in self.types.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { " or " }, kind.as_str())?;
+            self.fmt_asked(f, *kind)?;
         }
         Ok(())
     }
 }
 
 impl Field {
+    /// Keywords that have schemas in them. What they ask for is not shown.
+    pub const COMPOSED: [&'static str; 4] = ["allOf", "anyOf", "not", "oneOf"];
+
     /// Its types, as messages name them.
     #[must_use]
     pub fn kinds(&self) -> String {
         let words: Vec<_> = self.types.iter().map(|kind| kind.as_str()).collect();
         words.join(" or ")
+    }
+
+    /// Whether more is asked of it than is shown.
+    #[must_use]
+    pub fn is_composed(&self) -> bool {
+        Self::COMPOSED.iter().any(|keyword| self.further.contains_key(*keyword))
+    }
+
+    /// What is asked of values of one type.
+    fn fmt_asked(&self, f: &mut fmt::Formatter<'_>, kind: JsonType) -> fmt::Result {
+        let keywords: &[&str] = match kind {
+            JsonType::Integer | JsonType::Number => &["multipleOf"],
+            JsonType::String => &["minLength", "maxLength", "pattern", "format"],
+            _ => return Ok(()),
+        };
+        let limits = if kind == JsonType::String { &[][..] } else { &self.limits };
+        let limits = limits.iter().map(|(limit, number)| format!("{} {number}", limit.as_str()));
+        let asked =
+            keywords.iter().filter_map(|keyword| Some(format!("with {keyword} {}", self.further.get(*keyword)?)));
+        let asked: Vec<_> = limits.chain(asked).collect();
+        if asked.is_empty() { Ok(()) } else { write!(f, " {}", asked.join(" and ")) }
     }
 }
 

@@ -102,7 +102,8 @@ impl Field {
     }
 
     /// Whatever a schema says no more of.
-    fn anything() -> Self {
+    #[must_use]
+    pub fn anything() -> Self {
         let types = JsonType::ALL.into_iter().collect();
         Self { required: false, types, values: None, limits: Vec::new(), further: Map::new() }
     }

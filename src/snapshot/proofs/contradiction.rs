@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::space::{Formula, Space};
+use super::weaker::{listed, says_only_required, weaker};
 use crate::notification::TypeName;
 use crate::routing::Matcher;
 use crate::schemas::{FieldKind, SchemaRegistry};
@@ -54,7 +55,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn reason(&self, matcher: &Matcher, depth: usize) -> String {
-        let parts = fewest(matcher, |parts| self.is_impossible(self.schemas, parts));
+        let declared = |path: &[Box<str>]| self.schemas.field(self.type_name, path);
+        let parts = fewest(matcher, |parts| self.is_impossible(parts, declared));
         if let ([Matcher::Any(alternatives)], Some(depth)) = (&parts[..], depth.checked_sub(1)) {
             let mut reasons: Vec<_> = alternatives.iter().map(|part| self.reason(part, depth)).collect();
             reasons.dedup();
@@ -63,7 +65,7 @@ impl Search<'_> {
             let more = if left == 0 { String::new() } else { format!("; and {left} more") };
             return format!("{}{more}", reasons.join("; "));
         }
-        let by_itself = self.is_impossible(&SchemaRegistry::default(), &parts);
+        let by_itself = self.is_impossible(&parts, |_| FieldKind::Open);
         let schema = if by_itself { None } else { self.schema(&parts) };
         match (&parts[..], schema) {
             ([only], None) => format!("`{only}` is never true"),
@@ -73,31 +75,60 @@ impl Search<'_> {
         }
     }
 
-    fn is_impossible(&self, schemas: &SchemaRegistry, parts: &[&Matcher]) -> bool {
-        let space = Space::new(schemas, self.type_name, parts);
+    fn is_impossible(&self, parts: &[&Matcher], known: impl Fn(&[Box<str>]) -> FieldKind) -> bool {
+        let space = Space::of(self.type_name, parts, known);
         space.is_impossible(&Formula::All((0..parts.len()).map(Formula::Shared).collect()))
     }
 
-    /// What the schema says of the fields that these test.
+    /// What the schema says of the fields that these test, no more than it takes to exclude them.
     fn schema(&self, parts: &[&Matcher]) -> Option<String> {
         let mut fields = Vec::new();
         parts.iter().for_each(|part| part.fields(&mut fields));
-        let mut paths: Vec<_> = fields.iter().map(|field| field.path()).collect();
-        paths.dedup();
-        let told: Vec<_> = paths.iter().take(MOST).filter_map(|path| self.says(path)).collect();
-        (!told.is_empty()).then(|| format!("in the schema of `{}` {}", self.type_name, told.join(", and ")))
+        let mut told: BTreeMap<&[Box<str>], FieldKind> = BTreeMap::new();
+        for field in fields {
+            told.entry(field.path()).or_insert_with(|| self.schemas.field(self.type_name, field.path()));
+        }
+        let paths: Vec<_> = told.keys().copied().take(MAX_PARTS).collect();
+        for path in paths {
+            while let Some(less) = self.less(parts, &mut told, path) {
+                told.insert(path, less);
+            }
+        }
+        let mut says = Vec::new();
+        for (path, kind) in told {
+            let path = path.join(".");
+            match kind {
+                FieldKind::Declared(field) if says_only_required(&field) => says.push(format!("`{path}` is required")),
+                FieldKind::Declared(field) => {
+                    let (field, required) = (listed(&field), if field.required { ", and required" } else { "" });
+                    let is_short = field.values.as_ref().map_or(!field.is_composed(), |values| !values.is_empty());
+                    if !is_short {
+                        return Some(format!("the schema of `{}` admits no such value", self.type_name));
+                    }
+                    says.push(format!("`{path}` is {field}{required}"));
+                }
+                FieldKind::Undeclared { refused: true, .. } => says.push(format!("there is no `{path}`")),
+                FieldKind::Undeclared { .. } | FieldKind::Open => {}
+            }
+        }
+        says.truncate(MOST);
+        (!says.is_empty()).then(|| format!("in the schema of `{}` {}", self.type_name, says.join(", and ")))
     }
 
-    fn says(&self, path: &[Box<str>]) -> Option<String> {
-        let (kind, path) = (self.schemas.field(self.type_name, path), path.join("."));
-        match kind {
-            FieldKind::Declared(field) => {
-                let required = if field.required { ", and required" } else { "" };
-                Some(format!("`{path}` is {field}{required}"))
-            }
-            FieldKind::Undeclared { refused: true, .. } => Some(format!("there is no `{path}`")),
-            FieldKind::Undeclared { .. } | FieldKind::Open => None,
-        }
+    /// Less of what is told of one field, if that excludes these as well.
+    fn less<'p>(
+        &self,
+        parts: &[&Matcher],
+        told: &mut BTreeMap<&'p [Box<str>], FieldKind>,
+        path: &'p [Box<str>],
+    ) -> Option<FieldKind> {
+        let kind = told.get(path)?.clone();
+        let less = weaker(&kind).into_iter().find(|less| {
+            told.insert(path, less.clone());
+            self.is_impossible(parts, |path| told.get(path).cloned().unwrap_or(FieldKind::Open))
+        });
+        told.insert(path, kind);
+        less
     }
 }
 

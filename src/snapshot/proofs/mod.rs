@@ -21,6 +21,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod text;
+mod weaker;
 mod witness;
 
 pub use invariants::Invariant;

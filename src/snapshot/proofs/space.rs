@@ -3,8 +3,8 @@
 //! For each field the values that some test names, and what lies between them, are its cells: within one no test
 //! changes. What a text test such as a glob is true of is not known by cell, so such a test is true or not for itself
 //! wherever a value is none that is named, but for what is known to follow from others. The fields are taken to be
-//! independent, but for those inside of others. Both admit more than there is, never less: what is found impossible here is
-//! impossible, what is found possible has to be shown by an example.
+//! independent, but for those inside of others. Both admit more than there is, never less: what is found impossible
+//! here is impossible, what is found possible has to be shown by an example.
 
 #![expect(clippy::fn_params_excessive_bools, reason = "truth values are what this is about")]
 
@@ -14,7 +14,7 @@ use super::relations::Relations;
 use super::shape::Shape;
 use crate::notification::TypeName;
 use crate::routing::{Field, Matcher, Side, Window};
-use crate::schemas::SchemaRegistry;
+use crate::schemas::{FieldKind, SchemaRegistry};
 
 /// A condition over a space.
 #[derive(Debug, Clone)]
@@ -84,6 +84,11 @@ pub(super) struct Region {
 impl Space {
     /// The space of a type, divided by what all of `matchers` test. The formula of each is shared, by its index.
     pub(super) fn new(schemas: &SchemaRegistry, type_name: &TypeName, matchers: &[&Matcher]) -> Self {
+        Self::of(type_name, matchers, |path| schemas.field(type_name, path))
+    }
+
+    /// The same, of a type of whose fields this is known.
+    pub(super) fn of(type_name: &TypeName, matchers: &[&Matcher], known: impl Fn(&[Box<str>]) -> FieldKind) -> Self {
         let mut space = Self {
             type_name: type_name.clone(),
             axes: Vec::new(),
@@ -94,7 +99,7 @@ impl Space {
             nesting: Nesting::default(),
         };
         space.shared = matchers.iter().map(|matcher| space.formula(matcher)).collect();
-        space.divide(schemas);
+        space.divide(known);
         space
     }
 
@@ -136,12 +141,12 @@ impl Space {
         })
     }
 
-    fn divide(&mut self, schemas: &SchemaRegistry) {
+    fn divide(&mut self, known: impl Fn(&[Box<str>]) -> FieldKind) {
         for (index, atom) in self.atoms.iter().enumerate() {
             self.axes[atom.axis].tests.push(index);
         }
         for axis in &mut self.axes {
-            let kind = schemas.field(&self.type_name, &axis.path);
+            let kind = known(&axis.path);
             let tests: Vec<_> = axis.tests.iter().map(|index| self.atoms[*index].test()).collect();
             axis.cells = cells(&kind, &tests);
             axis.least = least(&kind);
