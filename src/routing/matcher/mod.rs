@@ -1,5 +1,6 @@
 //! A rule's `when`, compiled: the hot path builds nothing and compares typed values.
 
+mod mismatch;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Number, Value};
+
+pub use self::mismatch::Mismatch;
 
 use super::Window;
 use crate::config::{Operator, compile_glob};
@@ -78,33 +81,6 @@ enum Test {
     Contains(Value),
 }
 
-/// The first test that kept a condition from being true.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Mismatch {
-    /// A field's value did not fit.
-    Field {
-        /// The dotted path.
-        path: String,
-        /// The comparison as written, such as `gte 100000`.
-        wanted: String,
-        /// What the notification has there.
-        saw: Option<Value>,
-    },
-    /// None of several alternatives fitted; the first one's reason.
-    NoneOf(Box<Mismatch>),
-    /// A condition under `not` was true.
-    Negated(String),
-    /// A window was closed (or, for `not_during`, open).
-    Window {
-        /// The window's name.
-        name: String,
-        /// Whether it was open.
-        open: bool,
-    },
-    /// The condition is false for every notification of the type.
-    Never,
-}
-
 impl Matcher {
     /// Whether the condition is true.
     #[must_use]
@@ -117,29 +93,6 @@ impl Matcher {
             Self::Field(field) => field.matches(facts.notification),
             Self::During(window, side) => window.contains(facts.now) == (*side == Side::Inside),
         }
-    }
-
-    /// Why the condition is not true: the first test that failed, in the order in which they are tried.
-    #[must_use]
-    pub fn mismatch(&self, facts: Facts<'_>) -> Option<Mismatch> {
-        if self.matches(facts) {
-            return None;
-        }
-        Some(match self {
-            Self::Always(_) => Mismatch::Never,
-            Self::All(inner) => inner.iter().find_map(|matcher| matcher.mismatch(facts))?,
-            Self::Any(inner) => {
-                let first = inner.iter().find_map(|matcher| matcher.mismatch(facts));
-                Mismatch::NoneOf(Box::new(first.unwrap_or(Mismatch::Never)))
-            }
-            Self::Not(inner) => Mismatch::Negated(inner.to_string()),
-            Self::Field(field) => Mismatch::Field {
-                path: field.path.join("."),
-                wanted: field.wanted(),
-                saw: facts.notification.lookup(&field.path).cloned(),
-            },
-            Self::During(window, side) => Mismatch::Window { name: window.name.clone(), open: *side == Side::Outside },
-        })
     }
 
     /// Adds the windows that it asks for.
@@ -257,20 +210,6 @@ impl fmt::Display for Matcher {
             Self::Field(field) => write!(f, "{} {}", field.path.join("."), field.wanted()),
             Self::During(window, Side::Inside) => write!(f, "during {}", window.name),
             Self::During(window, Side::Outside) => write!(f, "not during {}", window.name),
-        }
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Field { path, wanted, saw: Some(saw) } => write!(f, "{path} is {saw}, wanted {wanted}"),
-            Self::Field { path, wanted, saw: None } => write!(f, "{path} is missing, wanted {wanted}"),
-            Self::NoneOf(first) => write!(f, "none of the alternatives: {first}"),
-            Self::Negated(condition) => write!(f, "wanted not: {condition}"),
-            Self::Window { name, open: true } => write!(f, "window {name} is open"),
-            Self::Window { name, open: false } => write!(f, "window {name} is closed"),
-            Self::Never => f.write_str("never true for this type"),
         }
     }
 }

@@ -112,6 +112,31 @@ fn a_mismatch_names_the_first_failed_test_and_the_value_it_saw() {
 }
 
 #[test]
+fn what_must_not_be_is_told_with_the_values_that_made_it_so() {
+    let any = |parts: Vec<Matcher>| Matcher::any(parts.into_iter());
+    let all = |parts: Vec<Matcher>| Matcher::all(parts.into_iter());
+    let glob = || field("data.x", Operator::Glob, json!("a*"));
+    let one = |path: &str| field(path, Operator::Eq, json!(1));
+    let notification = notification(json!({"x": "abc", "y": 1, "z": 2}));
+    for (condition, told) in [
+        (glob(), "data.x is \"abc\", wanted not: data.x glob \"a*\""),
+        (
+            all(vec![glob(), one("data.y"), field("data.y", Operator::Lt, json!(2))]),
+            "data.x is \"abc\" and data.y is 1, wanted not: data.x glob \"a*\" and data.y = 1 and data.y lt 2",
+        ),
+        (any(vec![one("data.z"), one("data.y")]), "data.y is 1, wanted not: data.z = 1 or data.y = 1"),
+        (
+            Matcher::none(any(vec![one("data.z"), one("data.none")])),
+            "data.z is 2 and data.none is missing, wanted not: not (data.z = 1 or data.none = 1)",
+        ),
+    ] {
+        let facts = Facts { notification: &notification, now: Timestamp::UNIX_EPOCH };
+        let mismatch = Matcher::none(condition).mismatch(facts).map(|mismatch| mismatch.to_string());
+        assert_eq!(mismatch.as_deref(), Some(told));
+    }
+}
+
+#[test]
 fn a_window_is_just_another_test() {
     let range = DailyRange { start: 22 * 60, end: 7 * 60 };
     let night =
@@ -122,4 +147,6 @@ fn a_window_is_just_another_test() {
     assert!(during.matches(at("1970-01-01T23:00:00Z")));
     let closed = during.mismatch(at("1970-01-01T12:00:00Z"));
     assert_eq!(closed, Some(Mismatch::Window { name: "night".into(), open: false }));
+    let open = Matcher::none(during).mismatch(at("1970-01-01T23:00:00Z")).map(|mismatch| mismatch.to_string());
+    assert_eq!(open.as_deref(), Some("window night is open, wanted not: during night"));
 }
