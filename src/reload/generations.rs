@@ -50,8 +50,8 @@ pub struct Label {
     pub taken_at: Timestamp,
     /// Why.
     pub trigger: &'static str,
-    /// What was other than before, in counts.
-    pub changes: String,
+    /// What was other than before, in counts; none where nothing is known of before, and so the files must tell.
+    pub changes: Option<String>,
 }
 
 /// The folder of generations.
@@ -97,7 +97,7 @@ impl Generations {
         private_folder(&self.0)?;
         let new =
             tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o700)).tempdir_in(&self.0)?;
-        let mut relative = Vec::new();
+        let mut contents = Vec::new();
         for file in files {
             let content = fs::read(file)?;
             if expected(file).is_some_and(|hash| hash != <[u8; 32]>::from(Sha256::digest(&content))) {
@@ -105,15 +105,16 @@ impl Generations {
             }
             let path = file.strip_prefix(folder).unwrap_or(file);
             write_private(&new.path().join(FILES).join(stored(path)), &content)?;
-            relative.push(path.to_path_buf());
+            contents.push((path.to_path_buf(), content));
         }
         let Label { revision, taken_at, trigger, changes } = label;
+        let changes = changes.unwrap_or_else(|| since(kept.iter().find(|kept| !kept.is_broken()), &contents));
         // Sorted by name they are sorted by time; no colon, which some file systems refuse.
         let name = format!("{}-{revision}", taken_at.strftime("%Y%m%dT%H%M%S%.6fZ"));
         let main = main.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let trigger = trigger.to_owned();
-        let meta =
-            Generation { revision, taken_at, trigger, changes, main, files: relative, folder: self.0.join(&name) };
+        let (trigger, folder) = (trigger.to_owned(), self.0.join(&name));
+        let files = contents.into_iter().map(|(path, _)| path).collect();
+        let meta = Generation { revision, taken_at, trigger, changes, main, files, folder };
         write_private(&new.path().join(META), &serde_json::to_vec_pretty(&meta)?)?;
         fs::rename(new.path(), &meta.folder)?;
         // It is no longer where it would be removed from.
@@ -123,6 +124,17 @@ impl Generations {
         }
         Ok(true)
     }
+}
+
+/// How many files are other than in `earlier`, in the way of a diff.
+fn since(earlier: Option<&Generation>, now: &[(PathBuf, Vec<u8>)]) -> String {
+    let Some(earlier) = earlier else { return "the first that is kept".to_owned() };
+    let (both, added): (Vec<_>, Vec<_>) = now.iter().partition(|(path, _)| earlier.files.contains(path));
+    let is_other = |(path, content): &&(PathBuf, Vec<u8>)| earlier.content(path).ok().as_ref() != Some(content);
+    let counts =
+        [('+', added.len()), ('-', earlier.files.len() - both.len()), ('~', both.into_iter().filter(is_other).count())];
+    let told = counts.iter().filter(|(_, count)| *count > 0).map(|(sign, count)| format!(" {sign}{count}"));
+    format!("files{} since {}", told.collect::<String>(), earlier.revision)
 }
 
 /// What files with errors are kept under, as they are no revision: the start of the hash of each path and content.
@@ -196,7 +208,7 @@ mod tests {
 
     fn label(number: usize) -> Label {
         let taken_at = Timestamp::from_second(1_000_000 + number as i64).unwrap();
-        Label { revision: format!("r{number}"), taken_at, trigger: "change", changes: "rules +1".to_owned() }
+        Label { revision: format!("r{number}"), taken_at, trigger: "change", changes: Some("rules +1".to_owned()) }
     }
 
     #[test]
@@ -224,6 +236,24 @@ mod tests {
         assert_eq!(mode(&kept[0].folder), 0o700);
         assert_eq!(mode(&kept[0].folder.join("files/fanfare.toml")), 0o600);
         assert_eq!(mode(&kept[0].folder.join("files/@up/schemas/a.json")), 0o600);
+    }
+
+    #[test]
+    fn what_was_other_before_is_told_by_the_files_where_nothing_else_tells() {
+        let root = tempfile::tempdir().unwrap();
+        let files = ["fanfare.toml", "a.json", "b.json"].map(|name| root.path().join(name));
+        let generations = Generations::within(root.path().join("generations"));
+        let keep = |label: Label, files: &[PathBuf]| {
+            generations.keep(Label { changes: None, ..label }, files, |_| None).unwrap();
+            generations.list().unwrap()[0].changes.clone()
+        };
+        files.iter().for_each(|file| fs::write(file, "1").unwrap());
+        assert_eq!(keep(label(1), &files[..2]), "the first that is kept");
+        fs::write(&files[0], "2").unwrap();
+        assert_eq!(keep(label(2), &files), "files +1 ~1 since r1");
+        let broken = Label { revision: "broken-1".to_owned(), ..label(3) };
+        assert_eq!(keep(broken, &files[..1]), "files -2 since r2");
+        assert_eq!(keep(label(4), &files[..2]), "files -1 since r2");
     }
 
     #[test]

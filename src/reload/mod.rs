@@ -151,7 +151,8 @@ impl Reloader {
             revision: snapshot.revision.to_string(),
             taken_at: self.pipeline.live.status().loaded_at,
             trigger: self.taken.by.as_str(),
-            changes: self.taken.effect.diff.to_string(),
+            // What was in force before a start is not known, and may have been edited since.
+            changes: (self.taken.by != Trigger::Start).then(|| self.taken.effect.diff.to_string()),
         };
         let (files, inputs) = (snapshot.files(), self.seen.clone());
         let generations = Generations::within(folder.clone());

@@ -112,6 +112,23 @@ async fn what_the_server_took_is_listed_compared_and_put_back() {
 }
 
 #[tokio::test]
+async fn the_log_tells_what_was_edited_while_no_server_ran() {
+    let server = TestServer::start(kept()).await;
+    let told = |scenario: &Scenario| out(config(scenario, &["log"]));
+    eventually("the first revision is kept", async || log(&server.scenario).len() == 1).await;
+    let first = log(&server.scenario)[0].clone();
+    assert!(told(&server.scenario).ends_with("  start     the first that is kept\n"), "{}", told(&server.scenario));
+    let scenario = server.stop().await;
+    scenario.edit("gte = 100_000", "gte = 250_000");
+    fs::create_dir(scenario.file("conf.d")).unwrap();
+    fs::write(scenario.file("conf.d/ops.toml"), RULE).unwrap();
+    let server = TestServer::start(scenario).await;
+    eventually("the second is kept", async || log(&server.scenario).len() == 2).await;
+    let newest = told(&server.scenario).lines().next().unwrap().to_owned();
+    assert!(newest.ends_with(&format!("  start     files +1 ~1 since {first}")), "{newest}");
+}
+
+#[tokio::test]
 async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     let server = TestServer::start(kept()).await;
     let scenario = &server.scenario;

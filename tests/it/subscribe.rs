@@ -291,7 +291,7 @@ async fn a_server_without_streams_drains_for_its_whole_window_too() {
         }
         last_told
     };
-    let (last_told, ()) = tokio::join!(asked, server.stop());
+    let (last_told, _) = tokio::join!(asked, server.stop());
     // The window is 1 s; the poll's own steps are left out.
     assert!(last_told >= Duration::from_millis(800), "not ready was last told after {last_told:?}");
     assert!(started.elapsed() < Duration::from_secs(4), "stopped after {:?}", started.elapsed());

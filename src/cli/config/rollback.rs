@@ -97,7 +97,7 @@ fn keep_present(generations: &Generations, before: &Side, to: &Generation, main:
     if files.first().is_none_or(|first| first != main) {
         return Ok(()); // Without a main file there is nothing to keep.
     }
-    let changes = "before a rollback".to_owned();
+    let changes = Some("before a rollback".to_owned());
     let label = Label { revision, taken_at: Timestamp::now(), trigger: "rollback", changes };
     generations.keep(label, &files, |_| None)?;
     Ok(())

@@ -163,8 +163,9 @@ impl TestServer {
     }
 
     /// Stops as on SIGTERM.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(self) -> Scenario {
         within_deadline("the server stops", self.app.stop(Stop::Drain)).await;
+        self.scenario
     }
 
     /// Stops as on SIGINT.
