@@ -129,6 +129,23 @@ async fn the_log_tells_what_was_edited_while_no_server_ran() {
 }
 
 #[tokio::test]
+async fn a_rollback_removes_what_is_included_whatever_it_is_called() {
+    let scenario = kept().replace("conf.d/*.toml", "conf.d/*.conf");
+    let server = TestServer::start(scenario).await;
+    let scenario = &server.scenario;
+    eventually("the first revision is kept", async || log(scenario).len() == 1).await;
+    let first = log(scenario)[0].clone();
+    fs::create_dir(scenario.file("conf.d")).unwrap();
+    fs::write(scenario.file("conf.d/ops.conf"), RULE).unwrap();
+    fs::write(scenario.file("conf.d/notes.toml"), "# not included").unwrap();
+    server.reload().await.ok();
+    let told = out(config(scenario, &["rollback", &first]));
+    assert!(told.contains("conf.d/ops.conf, which was not included then\n"), "{told}");
+    assert!(!scenario.file("conf.d/ops.conf").exists() && scenario.file("conf.d/notes.toml").exists());
+    assert_eq!(revision(&server.reload().await.ok()), first);
+}
+
+#[tokio::test]
 async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     let server = TestServer::start(kept()).await;
     let scenario = &server.scenario;

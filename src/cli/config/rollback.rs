@@ -106,8 +106,7 @@ fn keep_present(generations: &Generations, before: &Side, to: &Generation, main:
 /// Files of the configuration itself that the generation does not have: they are included all the same. Schemas and
 /// scripts that nothing names do no harm.
 fn left_over(now: &Side, to: &Generation) -> Vec<PathBuf> {
-    let is_toml = |path: &&PathBuf| path.extension().is_some_and(|it| it == "toml");
-    now.files.keys().filter(is_toml).filter(|path| !to.files.contains(path)).cloned().collect()
+    now.sources.iter().filter(|path| !to.files.contains(path)).cloned().collect()
 }
 
 /// Replaces a file in one step, unless it has that content. Where it is a link, what it leads to is replaced. A server

@@ -25,6 +25,8 @@ pub(super) struct Side {
     pub(super) snapshot: Result<Snapshot, String>,
     /// Its files by their paths from the main file's folder. Secrets in them are blanked out.
     pub(super) files: BTreeMap<PathBuf, String>,
+    /// Those of them that are the configuration itself: the main file and what it includes.
+    pub(super) sources: BTreeSet<PathBuf>,
     /// All that it depends on.
     inputs: Vec<PathBuf>,
 }
@@ -33,11 +35,12 @@ impl Side {
     /// The configuration whose main file is at `main`.
     pub(super) fn present(main: &Path, secrets: Secrets) -> Self {
         let loaded = config::load(main, secrets);
-        let sources: Vec<_> = loaded.diagnostics.sources.iter().cloned().collect();
         let folder = main.parent().unwrap_or(Path::new(""));
         let relative = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_path_buf();
+        let sources = loaded.diagnostics.sources.iter();
         let mut files: BTreeMap<_, _> =
-            sources.iter().map(|source| (relative(&source.path), source.text.to_string())).collect();
+            sources.map(|source| (relative(&source.path), source.text.to_string())).collect();
+        let sources = files.keys().cloned().collect();
         let compiled = compile(loaded, Depth::Serve);
         let snapshot = compiled.snapshot.ok_or_else(|| compiled.diagnostics.to_string());
         for path in snapshot.iter().flat_map(Snapshot::files) {
@@ -47,7 +50,7 @@ impl Side {
             }
         }
         let inputs = compiled.inputs.paths().cloned().collect();
-        Self { name: "files".to_owned(), snapshot, files, inputs }
+        Self { name: "files".to_owned(), snapshot, files, sources, inputs }
     }
 
     /// A kept revision, compiled as if it were at `main`: with the secrets and keys that are there.
