@@ -42,7 +42,7 @@ fn group<'a>(finding: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
-        Severity::Note => Level::INFO,
+        Severity::Note => Level::NOTE,
     };
     let mut group = Group::with_title(level.primary_title(&finding.message).id(finding.code.to_string()));
     for snippet in snippets(finding, sources) {

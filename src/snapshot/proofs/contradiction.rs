@@ -1,4 +1,4 @@
-//! Why nothing can fulfil a condition: the fewest of its tests that exclude each other, or what the schema says instead.
+//! Why nothing can fulfil a condition: the fewest of its tests that exclude each other, or what of the schema does.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::candidates;
 use super::numbers::{Grain, Part, is_within, parts};
-use super::text;
 use crate::schemas::{self, Check};
 
 /// How deep a schema is followed.
@@ -131,7 +131,7 @@ fn strings(schema: &Map<String, Value>, least: usize) -> Vec<String> {
         Some("uuid") => "00000000-0000-4000-8000-000000000000",
         _ => "x",
     };
-    let mut texts = keyword("pattern").map(|pattern| text::of_pattern(pattern, least)).unwrap_or_default();
+    let mut texts = keyword("pattern").map(|pattern| candidates::of_pattern(pattern, least)).unwrap_or_default();
     texts.push(format!("{formatted}{}", "x".repeat(least.saturating_sub(formatted.len()))));
     texts
 }

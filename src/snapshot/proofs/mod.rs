@@ -6,6 +6,7 @@
 //! something cannot happen is exact, as what is searched is never less than what there is. Where neither can be had, it
 //! is said that nothing is decided.
 
+mod candidates;
 mod cells;
 mod contradiction;
 mod example;
@@ -20,7 +21,6 @@ mod shape;
 mod space;
 #[cfg(test)]
 mod tests;
-mod text;
 mod weaker;
 mod witness;
 

@@ -1,5 +1,5 @@
-//! The numbers that a notification can have, as far as comparisons with some of them tell them apart: integers of 64 bits
-//! and floats.
+//! The numbers that a notification can have, as far as comparisons with some of them tell them apart: integers of 64
+//! bits and floats.
 
 use std::cmp::Ordering;
 

@@ -1,5 +1,5 @@
-//! What is found about rules by themselves: those that never match, those that earlier ones cover, ties, and what is left
-//! for none.
+//! What is found about rules by themselves: those that never match, those that earlier ones cover, ties, and what is
+//! left for none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -150,7 +150,8 @@ fn sum_up(schemas: &SchemaRegistry, rule: &Name, fates: Fates<'_>) -> Option<Fin
     })
 }
 
-/// The pairs of rules of a type that have one priority and are not seen to exclude each other. `rules` are in their order.
+/// The pairs of rules of a type that have one priority and are not seen to exclude each other. `rules` are in their
+/// order.
 #[must_use]
 pub(in crate::snapshot) fn ties<'a>(
     schemas: &SchemaRegistry,

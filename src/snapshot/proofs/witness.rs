@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::cells::Cell;
 use super::space::{Axis, Region, Space};
-use super::{example, text};
+use super::{candidates, example};
 use crate::notification::{Draft, Notification, Violation};
 use crate::routing::Field;
 use crate::schemas::{FieldKind, SchemaRegistry};
@@ -127,7 +127,7 @@ fn values(
             Cell::Missing => values.push(None),
             Cell::Value(value) | Cell::Near(value) => values.push(Some(value.clone())),
             Cell::Text => values.extend(texts(space, axis, &wanted, schemas).into_iter().map(Some)),
-            Cell::List => values.extend([Some(text::list(&wanted)), Some(Value::Array(vec!["x".into()]))]),
+            Cell::List => values.extend([Some(candidates::list(&wanted)), Some(Value::Array(vec!["x".into()]))]),
             Cell::Object => values.push(Some(Value::Object(Map::new()))),
         }
     }
@@ -147,7 +147,7 @@ fn values(
 fn texts(space: &Space, axis: usize, wanted: &[&Field], schemas: &SchemaRegistry) -> Vec<Value> {
     let Axis { path, least, .. } = &space.axes[axis];
     let plain = schemas.source(&space.type_name).map(|schema| example::of_part(schema, path));
-    let texts = text::candidates(wanted, *least).into_iter().map(Value::String);
+    let texts = candidates::of_tests(wanted, *least).into_iter().map(Value::String);
     let mut texts: Vec<Value> = texts.chain(plain.filter(Value::is_string)).collect();
     if let FieldKind::Declared(declared) = schemas.field(&space.type_name, path)
         && let Some(check) = declared.check()

@@ -133,11 +133,8 @@ fn only_a_filter_that_decides_is_named() {
         report
     };
     // That no text is so is not known.
-    let noted = rule(
-        "noted",
-        2,
-        "when = { \"data.note\" = { starts_with = \"A\", contains = \"b\", regex = \"^[a-z]$\" } }\nto = [\"audit\"]\nthen = \"continue\"",
-    );
+    let tests = "starts_with = \"A\", contains = \"b\", regex = \"^[a-z]$\"";
+    let noted = rule("noted", 2, &format!("when = {{ \"data.note\" = {{ {tests} }} }}\n{AUDIT}then = \"continue\""));
     let filtered = rule("filtered", 1, "when = { type = \"t\" }\nfilter = \"f\"\nto = [\"user.{userId}\"]");
     let report = undecided(&[noted, filtered.clone()], "must_never_reach = \"audit\"");
     assert!(report.contains("no notification of `t` was found that shows it"), "{report}");

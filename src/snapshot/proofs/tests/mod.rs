@@ -235,7 +235,8 @@ fn what_can_never_be_comes_with_the_reason() {
         ("during = \"night\", not_during = \"night\"", "`during night` and `not during night` exclude each other"),
         (
             "any = [{ \"data.total\" = { gt = 100 } }, { \"data.flag\" = true, not = { \"data.flag\" = true } }]",
-            "`data.total gt 100` is never true: in the schema of `t` `data.total` is an integer of at most 100; `data.flag = true` and `not (data.flag = true)` exclude each other",
+            "`data.total gt 100` is never true: in the schema of `t` `data.total` is an integer of at most 100; \
+             `data.flag = true` and `not (data.flag = true)` exclude each other",
         ),
     ] {
         let findings = examine(&snapshot(&rule("r", 1, &format!("when = {{ {when} }}\n{AUDIT}"))));
@@ -322,8 +323,8 @@ fn what_was_too_much_to_look_at_is_said() {
     assert!(snapshot.is_some(), "{report}");
     let told: Vec<_> = report.lines().filter(|line| line.contains("[F7")).collect();
     let expected = [
-        "info[F706]: no rule is for some notifications of type `t`",
-        "info[F708]: whether rule `many` is ever reached was not decided",
+        "note[F706]: no rule is for some notifications of type `t`",
+        "note[F708]: whether rule `many` is ever reached was not decided",
         "warning[F704]: rule `few` can never match",
     ];
     assert_eq!(told, expected, "{report}");

@@ -1,4 +1,4 @@
-//! Strings that text tests are likely to be true of. Whether they are is for the tests to say.
+//! Values that tests of a text or an array are likely to be true of. Whether they are is for the tests to say.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::config::Operator;
 use crate::routing::Field;
 
 /// Strings of at least so many characters for which all of `wanted` may be true.
-pub(super) fn candidates(wanted: &[&Field], least: usize) -> Vec<String> {
+pub(super) fn of_tests(wanted: &[&Field], least: usize) -> Vec<String> {
     let (mut start, mut end) = (String::new(), String::new());
     let mut middle: Vec<String> = Vec::new();
     let mut examples = Vec::new();
