@@ -19,6 +19,7 @@ mod inputs;
 mod load;
 mod lower;
 mod machine;
+mod moment;
 mod named;
 mod render;
 mod schema;
@@ -31,6 +32,8 @@ mod table;
 mod tests;
 mod watch;
 
+use jiff::tz::TimeZone;
+
 pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
 pub use cluster::Cluster;
 pub use code::Code;
@@ -39,6 +42,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use glob::compile_glob;
 pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load, load_with_tests};
+pub use moment::{Moment, NoInstant};
 pub use named::Named;
 pub use render::Colour;
 pub use schema::json_schema;
@@ -58,6 +62,8 @@ pub use watch::Watcher;
 pub struct Config {
     /// `unmatched`: what happens to a notification that no rule matches.
     pub unmatched: At<Unmatched>,
+    /// `[defaults] timezone`: of local times that name none.
+    pub timezone: Option<TimeZone>,
     /// `[paths]`.
     pub paths: Paths,
     /// `[server]`.

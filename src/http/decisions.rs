@@ -88,13 +88,13 @@ pub(super) async fn decision(
     let Path(id) = path.map_err(|rejection| bad(rejection.body_text()))?;
     let id: Uuid = id.parse().map_err(|_| bad(format!("`{id}` is no id of a notification")))?;
     let Query(asked) = asked?;
-    let at = asked.at()?;
+    let snapshot = context.pipeline.live.load();
+    let at = asked.at(&snapshot)?;
     let Some(traced) = context.pipeline.trace.find(id) else {
         let detail = format!("no decision about {id} is kept on this node");
         return Err(Problem::new(RequestFault::NotFound, detail));
     };
     let mut told = json!(*traced);
-    let snapshot = context.pipeline.live.load();
     let not_explained = match traced.notification() {
         None => NOT_KEPT.to_owned(),
         Some(notification) => match snapshot.schemas.validate(notification.draft.clone()) {

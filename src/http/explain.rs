@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::error::Problem;
 use super::fault::RequestFault;
+use crate::config::Moment;
 use crate::limits::Remaining;
 use crate::notification::{ChannelName, Draft, Notification};
 use crate::pipeline::{Listeners, PublishError, Receives};
@@ -23,7 +24,7 @@ use crate::snapshot::{self, Snapshot};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Questions {
-    /// When it is accepted, such as `2026-03-29T23:10:00Z`; now when absent.
+    /// When it is accepted, such as `2026-03-29T23:10:00Z`, or by the time zone of `[defaults]`; now when absent.
     at: Option<String>,
     /// A principal such as `app:u42`: whether they would receive it.
     pub(super) user: Option<String>,
@@ -32,13 +33,10 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub(super) fn at(&self) -> Result<Option<Timestamp>, Problem> {
+    pub(super) fn at(&self, snapshot: &Snapshot) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = &self.at else { return Ok(None) };
-        let at = text.parse().map_err(|_| {
-            let detail = format!("`at` is not a time such as 2026-03-29T23:10:00Z: {text}");
-            Problem::new(RequestFault::BadQuery, detail)
-        })?;
-        Ok(Some(at))
+        let at = text.parse().and_then(|at: Moment| at.by_default(snapshot.config.timezone.as_ref()));
+        at.map(Some).map_err(|error| Problem::new(RequestFault::BadQuery, format!("`at` is `{text}`, which {error}")))
     }
 }
 
@@ -52,7 +50,7 @@ pub(super) async fn explain(
     let Query(asked) = asked?;
     let body = super::body::read(&context, &headers, body, &["application/json"]).await?;
     let snapshot = context.pipeline.live.load();
-    let now = asked.at()?.unwrap_or_else(Timestamp::now);
+    let now = asked.at(&snapshot)?.unwrap_or_else(Timestamp::now);
     let draft = Draft::parse(&body).and_then(|draft| snapshot.schemas.validate(draft)).map_err(PublishError::from)?;
     let notification = Arc::new(Notification::accept(draft, now));
     Ok(Json(explained(&context, &snapshot, &notification, now, &asked).await))

@@ -128,9 +128,24 @@ fn explain_shows_every_rule_that_was_tried() {
     let explained = explain(&["--json"], &mention("u1", &["u1"]));
     let json: Value = serde_json::from_str(out(&explained)).unwrap();
     assert!(json.to_string().contains("muted-thread"), "{json}");
+    let refused = explain(&["--at", "2026-12-01T03:00"], &order("c7", 1));
+    assert!(err(&refused).contains("[defaults] has no `timezone`"), "{}", err(&refused));
+    assert_eq!(explain(&["--at", "noon"], &order("c7", 1)).status.code(), Some(2));
     let refused = explain(&[], &json!({ "type": "order.updated" }));
     assert_eq!(refused.status.code(), Some(1));
     assert!(err(&refused).contains("/userId"), "{}", err(&refused));
+}
+
+#[test]
+fn explain_takes_a_local_time_by_the_default_time_zone() {
+    let scenario = Scenario::shop().with("[defaults]\ntimezone = \"Europe/Berlin\"");
+    let explain = |at: &str| {
+        let command = fanfare(&["explain", "-", "--config", scenario.path().to_str().unwrap(), "--at", at]);
+        run_with_input(command, &order("c7", 1).to_string())
+    };
+    let explained = explain("2026-12-01T03:00");
+    assert!(out(&explained).contains(", at 2026-12-01T02:00:00Z"), "{}{}", out(&explained), err(&explained));
+    assert!(err(&explain("2026-10-25T02:30:00")).contains("show twice"));
 }
 
 #[test]

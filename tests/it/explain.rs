@@ -26,7 +26,7 @@ async fn an_explanation_says_who_would_receive_it_and_who_would_not() {
 #[tokio::test]
 async fn an_explanation_tells_windows_at_a_time_and_the_limit_as_it_stands() {
     let scenario = Scenario::shop()
-        .with("[windows.night]\ndaily = [\"22:00-07:00\"]\ntimezone = \"Europe/Berlin\"\n[limits.orders]\nkey = \"{principal}\"\nrate = \"5/m\"\n[[rules]]\nname = \"at-night\"\npriority = 999\nwhen = { type = \"order.updated\", during = \"night\" }\ndrop = \"night\"")
+        .with("[defaults]\ntimezone = \"Europe/Berlin\"\n[windows.night]\ndaily = [\"22:00-07:00\"]\n[limits.orders]\nkey = \"{principal}\"\nrate = \"5/m\"\n[[rules]]\nname = \"at-night\"\npriority = 999\nwhen = { type = \"order.updated\", during = \"night\" }\ndrop = \"night\"")
         .replace("schema = \"order.updated.json\"\n", "schema = \"order.updated.json\"\nlimit = \"orders\"\n");
     let server = TestServer::start(scenario).await;
     let night = explain(&server, "?at=2026-01-10T23:00:00Z&producer=key:orders-service", &order("c7", 1)).await;
@@ -35,6 +35,8 @@ async fn an_explanation_tells_windows_at_a_time_and_the_limit_as_it_stands() {
     let day = explain(&server, "?at=2026-01-10T12:00:00Z", &order("c7", 1)).await;
     assert_eq!(day["steps"][0]["windows"], json!([{"window": "night", "open": false}]));
     assert_eq!(day["outcome"], "routed");
+    let local = explain(&server, "?at=2026-01-10T22:30:00", &order("c7", 1)).await;
+    assert_eq!(local["at"], "2026-01-10T21:30:00Z", "by the clocks of Berlin");
     server.admin_post("/v1/admin/explain?at=noon", &order("c7", 1)).await.refused(400, "bad_query");
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn name(text: &str) -> Name {
 /// A configuration that declares nothing.
 pub(crate) fn empty_config() -> Config {
     Config {
+        timezone: None,
         unmatched: at(config::Unmatched::Reject),
         paths: config::Paths::default(),
         server: config::Server {

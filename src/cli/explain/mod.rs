@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 
 use self::server::ServerArgs;
 use super::{ConfigArgs, faulty, print, read_input};
-use crate::config::{self, Secrets};
+use crate::config::{self, Moment, Secrets};
 use crate::notification::{Draft, Notification, Violation};
 use crate::snapshot::{self, Depth, compile};
 
@@ -24,9 +24,9 @@ pub(super) struct ExplainArgs {
     /// A file with one notification, or - for standard input
     #[arg(required_unless_present = "id", conflicts_with = "id")]
     notification: Option<PathBuf>,
-    /// When it is accepted, such as 2026-03-29T23:10:00Z
+    /// When it is accepted, such as 2026-03-29T23:10:00Z, or without an offset by the time zone of [defaults]
     #[arg(long, value_name = "TIME")]
-    at: Option<Timestamp>,
+    at: Option<Moment>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,7 +55,8 @@ fn decide(args: &ExplainArgs) -> anyhow::Result<String> {
         writeln!(io::stderr(), "{warning}\n{}", compiled.diagnostics)?;
     }
     let Some(snapshot) = compiled.snapshot.or(compiled.failing) else { return Err(faulty(&compiled.diagnostics)) };
-    let now = args.at.unwrap_or_else(Timestamp::now);
+    let at = args.at.map(|at| at.by_default(snapshot.config.timezone.as_ref())).transpose();
+    let now = at.map_err(|error| anyhow!("--at {error}"))?.unwrap_or_else(Timestamp::now);
     let draft = Draft::parse(&args.notification()?);
     let draft = match draft.and_then(|draft| snapshot.schemas.validate(draft)) {
         Ok(draft) => draft,

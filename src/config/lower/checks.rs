@@ -2,7 +2,7 @@
 
 use super::condition::condition;
 use super::defaults::WrittenTest;
-use super::instant::{When, instant};
+use super::instant::moment;
 use crate::config::table::{Item, Table};
 use crate::config::{At, Code, Expectation, Invariant, InvariantClaim, Stub, Test};
 use crate::notification::{Name, Reason};
@@ -21,14 +21,10 @@ pub(super) fn test(table: &mut Table<'_>) -> Option<WrittenTest> {
         given_type = item.member("type").and_then(|item| Some(At::new(item.as_str()?.to_owned(), item.span)));
         item.json()
     });
-    let (at, local) = match instant(table) {
-        Some(When::At(at)) => (Some(at), None),
-        Some(When::Local(local)) => (None, Some(local)),
-        None => (None, None),
-    };
+    let moment = moment(table);
     let stub = table.optional("stub").map(stubs).unwrap_or_default();
     let expect = table.required("expect").and_then(expectation);
-    Some((Test { name: name?, given: given?, given_type, at, stub, expect: expect? }, local))
+    Some((Test { name: name?, given: given?, given_type, at: None, stub, expect: expect? }, moment))
 }
 
 /// The verdicts in the place of scripts, by the plugins that they belong to.

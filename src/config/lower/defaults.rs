@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::instant::{in_default_zone, named_zone};
 use crate::config::context::Context;
 use crate::config::table::{Table, titled};
-use crate::config::{At, Code, Diagnostic, Named, Test, Window};
+use crate::config::{At, Code, Diagnostic, Moment, Named, Test, Window};
 
 /// The default time zone.
 #[derive(Default)]
@@ -17,8 +17,8 @@ pub(super) enum DefaultZone {
     Named(At<String>, TimeZone),
 }
 
-/// A test, and the local time when it happens, if the default time zone decides when that is.
-pub(super) type WrittenTest = (Test, Option<At<String>>);
+/// A test, and when it happens.
+pub(super) type WrittenTest = (Test, Option<At<Moment>>);
 
 pub(super) fn defaults(table: &mut Table<'_>) -> DefaultZone {
     let Some(item) = table.optional("timezone") else { return DefaultZone::None };
@@ -49,14 +49,22 @@ impl DefaultZone {
     }
 
     /// A test that knows when it happens.
-    pub(super) fn date(&self, (mut test, local): WrittenTest, cx: &Context) -> Test {
-        if let Some(local) = local {
-            test.at = match self {
-                Self::Named(_, zone) => in_default_zone(cx, &local, Some(zone)),
-                Self::None => in_default_zone(cx, &local, None),
-                Self::Unclear => None,
-            };
+    pub(super) fn date(&self, (test, moment): WrittenTest, cx: &Context) -> Test {
+        let at = moment.and_then(|At { value, span }| match (value, self) {
+            (Moment::At(instant), _) => Some(At::new(instant, span)),
+            (Moment::Local(local), Self::Named(..) | Self::None) => {
+                in_default_zone(cx, At::new(local, span), self.zone())
+            }
+            (Moment::Local(_), Self::Unclear) => None,
+        });
+        Test { at, ..test }
+    }
+
+    /// The time zone, where it could be read.
+    pub(super) fn zone(&self) -> Option<&TimeZone> {
+        match self {
+            Self::Named(_, zone) => Some(zone),
+            Self::None | Self::Unclear => None,
         }
-        test
     }
 }

@@ -139,6 +139,7 @@ impl Parts {
         let paths = if self.has_gap && !self.has_paths { NOWHERE } else { self.paths };
         let resolve = |path: Option<PathBuf>| path.map(|path| folder.join(path));
         Config {
+            timezone: self.default_zone.zone().cloned(),
             unmatched: self.unmatched.unwrap_or(At::new(Unmatched::Reject, main_start)),
             paths: Paths {
                 schemas: resolve(paths.schemas),
