@@ -65,7 +65,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
 }
 
 fn rule() -> impl Strategy<Value = AnyRule> {
-    const TARGETS: [&[&str]; 11] = [
+    const TARGETS: [&[&str]; 12] = [
         &["audit"],
         &["user.{userId}"],
         &["audit", "user.{userId}"],
@@ -76,7 +76,8 @@ fn rule() -> impl Strategy<Value = AnyRule> {
         &["pair.{data.a}.{data.b}"],
         &["pair.{data.a}.a"],
         &["pair.1.{data.o.x}", "user.{priority}"],
-        &["user.{type}", "pair.a.1"],
+        &["user.{type}", "pair.1.1"],
+        &["pair.1.1", "pair.a.1"],
     ];
     let filter = prop::option::weighted(0.2, select(vec!["passing", "dropping", "skipping"]));
     (matcher(), select(TARGETS.to_vec()), filter, select(vec![Then::Stop, Then::Stop, Then::Continue]))

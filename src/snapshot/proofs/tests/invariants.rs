@@ -98,6 +98,21 @@ fn what_a_placeholder_stands_for_decides_about_one_channel() {
 }
 
 #[test]
+fn a_number_that_is_equal_to_an_integer_names_no_channel() {
+    let n = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
+    let schema = json!({"required": ["data", "userId"], "properties": {"data": n}});
+    let number = "[channels.number]\npattern = \"number.{n}\"\nsubscribe = \"all\"\n";
+    let claim = "[[invariants]]\nfor_all = { \"data.n\" = 7 }\nmust_reach = \"number.{data.n}\"\n";
+    for (target, is_proven) in [("number.{data.n}", true), ("number.7", false)] {
+        let rule = rule("r", 1, &format!("when = {{ type = \"t\" }}\nto = [\"{target}\"]"));
+        let (snapshot, report) = checked_with(&format!("{HEAD}{number}{rule}{claim}"), &schema);
+        let snapshot = snapshot.unwrap_or_else(|| panic!("{report}"));
+        // With `7.0` the rule sends to `number.7`, and the invariant names nothing.
+        assert_eq!(matches!(prove(&snapshot, &snapshot.invariants[0]), Proof::Proven), is_proven, "{target}");
+    }
+}
+
+#[test]
 fn an_invariant_about_nothing_is_told_with_the_reason() {
     let all = rule("all", 1, "when = { type = \"t\" }\nto = [\"audit\"]");
     for (for_all, why) in [
