@@ -173,7 +173,13 @@ impl Generation {
     /// # Errors
     /// It cannot be read.
     pub fn content(&self, file: &Path) -> io::Result<Vec<u8>> {
-        fs::read(self.folder.join(FILES).join(stored(file)))
+        fs::read(self.path(file))
+    }
+
+    /// Where the copy of one of its files is.
+    #[must_use]
+    pub fn path(&self, file: &Path) -> PathBuf {
+        self.folder.join(FILES).join(stored(file))
     }
 }
 

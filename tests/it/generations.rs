@@ -158,11 +158,16 @@ async fn a_rollback_takes_back_a_broken_edit_and_keeps_it() {
     let at = ["--generations", folder.to_str().unwrap()];
     let diff = out(config(scenario, &[&at[..], &["diff", &first]].concat()));
     assert!(diff.contains("+[broken"), "{diff}");
+    assert!(!diff.contains("/dev/null"), "what is still there is not removed: {diff}");
     out(config(scenario, &[&at[..], &["rollback", &first]].concat()));
     assert_eq!(fs::read_to_string(scenario.path()).unwrap(), good);
     let broken = log(scenario)[0].clone();
     assert!(broken.starts_with("broken-"), "{broken}");
-    assert!(out(config(scenario, &["diff", &broken[..9]])).contains("-[broken"));
+    let diff = out(config(scenario, &["diff", &broken[..9]]));
+    assert!(diff.contains("-[broken") && !diff.contains("/dev/null"), "{diff}");
+    let main = scenario.file("nowhere.toml");
+    let error = refused(fanfare(&["config", "log", "--config", main.to_str().unwrap()]).output().unwrap());
+    assert!(error.contains("nowhere.toml cannot be read: No such file"), "{error}");
     assert!(refused(config(scenario, &["rollback", "0000"])).contains("config log"));
     assert_eq!(fs::read_to_string(scenario.path()).unwrap(), good);
 

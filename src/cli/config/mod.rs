@@ -6,6 +6,7 @@ mod side;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,12 +60,14 @@ pub(super) fn config(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         HistoryCommand::Log => log(&args.generations()?.list()?),
         HistoryCommand::Diff { from, to } => {
             let kept = args.generations()?.list()?;
-            let before = Side::kept(find(&kept, from)?, main, Secrets::Overlook)?;
-            let after = match to {
+            let mut before = Side::kept(find(&kept, from)?, main, Secrets::Overlook)?;
+            let mut after = match to {
                 None => Side::present(main, Secrets::Overlook),
                 Some(to) if Path::new(to).is_file() => Side::present(Path::new(to), Secrets::Overlook),
                 Some(to) => Side::kept(find(&kept, to)?, main, Secrets::Overlook)?,
             };
+            before.complete(&after);
+            after.complete(&before);
             compare(&before, &after)
         }
         HistoryCommand::Rollback { revision } => {
@@ -83,7 +86,12 @@ impl HistoryArgs {
             .or_else(|| config::load(&self.config.config, Secrets::Overlook).draft.paths.generations);
         let folder = folder.ok_or_else(|| {
             let main = self.config.config.display();
-            anyhow!("{main} does not say where revisions are kept: set `paths.generations`, or give --generations")
+            match File::open(&self.config.config) {
+                Ok(_) => anyhow!(
+                    "{main} does not say where revisions are kept: set `paths.generations`, or give --generations"
+                ),
+                Err(error) => anyhow!("{main} cannot be read: {error}; --generations says where revisions are kept"),
+            }
         })?;
         Ok(Generations::within(folder))
     }

@@ -29,6 +29,15 @@ pub(super) struct Side {
     pub(super) sources: BTreeSet<PathBuf>,
     /// All that it depends on.
     inputs: Vec<PathBuf>,
+    place: Place,
+}
+
+/// Where the files of a side are.
+enum Place {
+    /// Below the main file's folder.
+    Folder(PathBuf),
+    /// Where they are kept.
+    Kept(Generation),
 }
 
 impl Side {
@@ -50,7 +59,8 @@ impl Side {
             }
         }
         let inputs = compiled.inputs.paths().cloned().collect();
-        Self { name: "files".to_owned(), snapshot, files, sources, inputs }
+        let place = Place::Folder(folder.to_path_buf());
+        Self { name: "files".to_owned(), snapshot, files, sources, inputs, place }
     }
 
     /// A kept revision, compiled as if it were at `main`: with the secrets and keys that are there.
@@ -76,8 +86,30 @@ impl Side {
             faults.replace(&root.display().to_string(), if shown.is_empty() { "." } else { &shown })
         });
         drop(staged);
+        side.place = Place::Kept(generation.clone());
         Ok(side)
     }
+
+    /// With errors it is not known what files it names. Those that `other` has are no other for that: they are taken as
+    /// far as they are there.
+    pub(super) fn complete(&mut self, other: &Self) {
+        if self.snapshot.is_ok() {
+            return;
+        }
+        for file in other.files.keys().filter(|file| !self.files.contains_key(*file)).cloned().collect::<Vec<_>>() {
+            let path = match &self.place {
+                Place::Folder(folder) => folder.join(&file),
+                Place::Kept(generation) => generation.path(&file),
+            };
+            let text = if other.sources.contains(&file) { source(&path) } else { fs::read_to_string(&path).ok() };
+            self.files.extend(text.map(|text| (file, text)));
+        }
+    }
+}
+
+/// The text of a configuration file, without its secrets.
+fn source(path: &Path) -> Option<String> {
+    config::load(path, Secrets::Overlook).diagnostics.sources.get(0).map(|source| source.text.to_string())
 }
 
 /// Lays the files of a generation out in a folder of their own, and returns that of its main file. It lies deep enough

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "PATH|REVISION")]
     against: Option<String>,
     /// How many notifications, of types that say `trace = true`
-    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "against", conflicts_with = "decisions")]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = at_least_one(), requires = "against", conflicts_with = "decisions")]
     replay: usize,
     /// The admin listener that has them; the configuration's `server.admin` when absent
     #[arg(long, value_name = "URL", requires = "against", conflicts_with = "decisions")]
@@ -121,6 +122,10 @@ fn samples(answer: &Value) -> anyhow::Result<Vec<Sample>> {
         Ok(Sample { notification: Arc::new(Notification { id, ..Notification::accept(draft, at) }), at })
     })
     .collect()
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// A share such as `5%` or `0.05`.
