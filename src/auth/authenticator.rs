@@ -12,7 +12,7 @@ use crate::config::{self, Code, Config, Diagnostic, Diagnostics};
 use crate::notification::Name;
 
 /// What stands before the name of an API key in a principal's id, and so cannot be the name of an issuer.
-const KEY_PREFIX: &str = "key";
+pub const KEY_PREFIX: &str = "key";
 
 /// The issuers and API keys of one configuration.
 #[derive(Debug, Default)]

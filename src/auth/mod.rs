@@ -16,7 +16,7 @@ mod token;
 mod verifying_key;
 
 pub use api_key::{NewKey, generate_key};
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, KEY_PREFIX};
 pub use cache::TokenCache;
 pub use credential::Credential;
 pub use digest::Digest;
@@ -32,6 +32,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::notification::{ChannelName, Name, TypeName};
+
+/// Whoever presents no credential, as limits, logs and presence know them.
+pub const ANONYMOUS: &str = "anonymous";
 
 /// Who is asking, proven. `Anonymous` when no credential was presented.
 ///
@@ -52,7 +55,7 @@ impl Principal {
     /// Whoever presents no credential.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { id: "anonymous".into(), proof: Proof::Anonymous, expires_at: None, proven_by: None }
+        Self { id: ANONYMOUS.into(), proof: Proof::Anonymous, expires_at: None, proven_by: None }
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::replay::{ReplayArgs, Replayed};
 use super::status::Status;
 use super::{ConfigArgs, print};
-use crate::config::{self, Colour, Diagnostics, Secrets, Severity};
+use crate::config::{self, Colour, Diagnostics, Secrets, Severity, counted};
 use crate::snapshot::{Compiled, Depth, Snapshot, compile};
 
 #[derive(Debug, Args)]
@@ -102,13 +102,13 @@ fn report(diagnostics: &Diagnostics, replayed: Option<&Replayed>, format: Format
 fn summary(args: &CheckArgs, snapshot: &Snapshot) -> String {
     let config = &snapshot.config;
     format!(
-        "{} is revision {}: {} types, {} channels, {} rules, {} plugins, {} tests passed\n",
+        "{} is revision {}: {}, {}, {}, {}, {} passed\n",
         args.config.config.display(),
         snapshot.revision,
-        config.types.len(),
-        config.channels.len(),
-        config.rules.len(),
-        config.plugins.len(),
-        config.tests.len(),
+        counted(config.types.len(), "type"),
+        counted(config.channels.len(), "channel"),
+        counted(config.rules.len(), "rule"),
+        counted(config.plugins.len(), "plugin"),
+        counted(config.tests.len(), "test"),
     )
 }

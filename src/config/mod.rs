@@ -44,7 +44,7 @@ pub use inputs::{Hash, Inputs};
 pub use load::{Loaded, load, load_with_tests};
 pub use moment::{Moment, NoInstant};
 pub use named::Named;
-pub use render::Colour;
+pub use render::{Colour, counted};
 pub use schema::json_schema;
 pub use secret::{Secret, Secrets};
 pub use sections::{

@@ -34,7 +34,9 @@ pub(super) fn report(diagnostics: &Diagnostics, colour: Colour) -> String {
     report
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// So many of what is called `what`, such as `1 error` and `2 errors`.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

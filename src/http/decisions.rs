@@ -14,13 +14,12 @@ use super::Context;
 use super::error::Problem;
 use super::explain::{Questions, explained, receives};
 use super::fault::RequestFault;
-use crate::notification::{ChannelName, Name, Outcome, closest};
+use super::unknown::unknown;
+use crate::notification::{ChannelName, Name, Outcome};
 use crate::pipeline::{Told, Traced};
 
 /// What is said in place of an explanation.
 const NOT_KEPT: &str = "the notification was not kept, which takes `trace = true` in its type";
-/// Most names that are listed when none is close to one that is unknown.
-const MAX_LISTED: usize = 20;
 
 /// Which of the decisions of late are asked for.
 #[derive(Debug, Deserialize)]
@@ -87,13 +86,15 @@ pub(super) async fn decision(
     let bad = |detail| Problem::new(RequestFault::BadId, detail);
     let Path(id) = path.map_err(|rejection| bad(rejection.body_text()))?;
     let id: Uuid = id.parse().map_err(|_| bad(format!("`{id}` is no id of a notification")))?;
-    let Query(asked) = asked?;
+    let Query(mut asked) = asked?;
     let snapshot = context.pipeline.live.load();
+    asked.check_principals(&snapshot.config)?;
     let at = asked.at(&snapshot)?;
     let Some(traced) = context.pipeline.trace.find(id) else {
         let detail = format!("no decision about {id} is kept on this node");
         return Err(Problem::new(RequestFault::NotFound, detail));
     };
+    asked.producer.get_or_insert_with(|| traced.producer.to_string());
     let mut told = json!(*traced);
     let not_explained = match traced.notification() {
         None => NOT_KEPT.to_owned(),
@@ -119,17 +120,4 @@ fn sent_to(traced: &Traced) -> Vec<ChannelName> {
         Told::Accepted(receipt) => receipt.channels.iter().map(|sent| sent.channel.clone()).collect(),
         Told::Refused(_) => Vec::new(),
     }
-}
-
-/// A parameter names what there is not: says so, and what there is.
-fn unknown<'a>(parameter: &str, got: &str, known: impl Iterator<Item = &'a str>) -> Problem {
-    let mut known: Vec<_> = known.collect();
-    known.sort_unstable();
-    let help = match (closest(got, known.iter().copied()), known.len()) {
-        (Some(name), _) => format!("did you mean `{name}`?"),
-        (None, ..=MAX_LISTED) => format!("there are {}", known.join(", ")),
-        (None, more) => format!("there are {} and {} more", known[..MAX_LISTED].join(", "), more - MAX_LISTED),
-    };
-    let detail = format!("`{parameter}` is unknown: `{got}`; {help}");
-    Problem::new(RequestFault::BadQuery, detail)
 }

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use super::Context;
 use super::error::Problem;
 use super::fault::RequestFault;
-use crate::config::Moment;
-use crate::limits::Remaining;
+use super::unknown::check_principal;
+use crate::config::{Config, Moment};
+use crate::limits::{Limited, Remaining};
 use crate::notification::{ChannelName, Draft, Notification};
-use crate::pipeline::{Listeners, PublishError, Receives};
+use crate::pipeline::{Listeners, PublishError, Receives, Standing};
 use crate::snapshot::{self, Snapshot};
 
 /// What explanations are asked about besides the notification.
@@ -29,7 +30,7 @@ pub(super) struct Questions {
     /// A principal such as `app:u42`: whether they would receive it.
     pub(super) user: Option<String>,
     /// The principal who publishes it: how its limit stands.
-    producer: Option<String>,
+    pub(super) producer: Option<String>,
 }
 
 impl Questions {
@@ -37,6 +38,14 @@ impl Questions {
         let Some(text) = &self.at else { return Ok(None) };
         let at = text.parse().and_then(|at: Moment| at.by_default(snapshot.config.timezone.as_ref()));
         at.map(Some).map_err(|error| Problem::new(RequestFault::BadQuery, format!("`at` is `{text}`, which {error}")))
+    }
+
+    /// That whom it names can be: principals of an issuer or a key that is declared.
+    pub(super) fn check_principals(&self, config: &Config) -> Result<(), Problem> {
+        for (parameter, named) in [("user", &self.user), ("producer", &self.producer)] {
+            named.as_deref().map_or(Ok(()), |id| check_principal(parameter, id, config))?;
+        }
+        Ok(())
     }
 }
 
@@ -50,6 +59,7 @@ pub(super) async fn explain(
     let Query(asked) = asked?;
     let body = super::body::read(&context, &headers, body, &["application/json"]).await?;
     let snapshot = context.pipeline.live.load();
+    asked.check_principals(&snapshot.config)?;
     let now = asked.at(&snapshot)?.unwrap_or_else(Timestamp::now);
     let draft = Draft::parse(&body).and_then(|draft| snapshot.schemas.validate(draft)).map_err(PublishError::from)?;
     let notification = Arc::new(Notification::accept(draft, now));
@@ -66,25 +76,32 @@ pub(super) async fn explained(
 ) -> Value {
     let explanation = snapshot::explain(snapshot, notification, now);
     let (pipeline, decision) = (&context.pipeline, &explanation.decision);
-    let producer = asked.producer.as_deref().unwrap_or("anonymous");
-    let reach = pipeline.reach(snapshot, &notification.draft, producer, decision).await;
+    let reach = pipeline.reach(snapshot, &notification.draft, asked.producer.as_deref(), decision).await;
     let mut told = json!(explanation.told());
     told["revision"] = snapshot.revision.to_string().into();
     told["type"] = notification.draft.type_name.as_str().into();
     told["at"] = now.to_string().into();
     told["listeners"] = reach.channels.iter().map(listeners).collect();
-    told["limit"] = match reach.limit {
-        None => Value::Null,
-        Some(Ok(Remaining { limit, burst, remaining, .. })) => {
-            json!({"limit": limit.as_str(), "burst": burst, "remaining": remaining})
-        }
-        Some(Err(limited)) => json!({"remaining": 0, "retryAfter": limited.retry_after_seconds()}),
-    };
+    told["limit"] = reach.limit.as_ref().map_or(Value::Null, standing);
     if let Some(user) = &asked.user {
         let channels: Vec<_> = decision.deliveries.iter().map(|delivery| delivery.channel.clone()).collect();
         told["user"] = receives(user, &pipeline.receives(user, &channels));
     }
     told
+}
+
+fn standing(standing: &Standing) -> Value {
+    match standing {
+        Standing::Left(Remaining { limit, burst, remaining, .. }) => {
+            json!({"limit": limit.as_str(), "burst": burst, "remaining": remaining})
+        }
+        Standing::UsedUp(limited) => {
+            let Limited { limit, burst, .. } = limited;
+            let retry_after = limited.retry_after_seconds();
+            json!({"limit": limit.as_str(), "burst": burst, "remaining": 0, "retryAfter": retry_after})
+        }
+        Standing::OfNobody(limit) => json!({"limit": limit.as_str(), "remaining": null}),
+    }
 }
 
 fn listeners(listeners: &Listeners) -> Value {

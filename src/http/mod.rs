@@ -14,6 +14,7 @@ mod publish;
 mod server;
 mod streams;
 mod subscribe;
+mod unknown;
 
 pub use server::{Listener, ServerLimits};
 

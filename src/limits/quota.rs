@@ -140,6 +140,12 @@ impl Quota {
         &self.identity.name
     }
 
+    /// Whether it counts each principal apart.
+    #[must_use]
+    pub fn counts_principals(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, KeyPart::Principal))
+    }
+
     /// Which bucket `fields` count in.
     ///
     /// The literal parts of the template are the same for all and left out. Of several values each is preceded by

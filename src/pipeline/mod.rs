@@ -13,7 +13,7 @@ mod settle;
 mod trace;
 
 pub use error::{AttachError, PublishError};
-pub use reach::{Listeners, Reach, Receives};
+pub use reach::{Listeners, Reach, Receives, Standing};
 pub use receipt::{Receipt, Sent};
 pub use settle::Affected;
 pub use trace::{Told, Trace, Traced};

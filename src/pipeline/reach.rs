@@ -2,8 +2,8 @@
 //! in particular does.
 
 use super::{Mode, Pipeline};
-use crate::limits::{KeyFields, Limited, Remaining};
-use crate::notification::{ChannelName, Draft};
+use crate::limits::{KeyFields, Limited, Quota, Remaining};
+use crate::notification::{ChannelName, Draft, Name};
 use crate::snapshot::{Decision, Snapshot};
 
 /// Whom a decision would reach.
@@ -11,8 +11,19 @@ use crate::snapshot::{Decision, Snapshot};
 pub struct Reach {
     /// Who listens to each channel that it goes to.
     pub channels: Vec<Listeners>,
-    /// The limit of its type, as it stands for its producer.
-    pub limit: Option<Result<Remaining, Limited>>,
+    /// The limit of its type.
+    pub limit: Option<Standing>,
+}
+
+/// How a limit stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// There is something left.
+    Left(Remaining),
+    /// Nothing is.
+    UsedUp(Limited),
+    /// It counts each producer apart, and it is not known who publishes.
+    OfNobody(Name),
 }
 
 /// Who listens to a channel.
@@ -40,8 +51,14 @@ pub enum Receives {
 }
 
 impl Pipeline {
-    /// Whom a decision about `draft` would reach now, were `producer` to publish it.
-    pub async fn reach(&self, snapshot: &Snapshot, draft: &Draft, producer: &str, decision: &Decision) -> Reach {
+    /// Whom a decision about `draft` would reach now, were `producer` to publish it, if it is known who does.
+    pub async fn reach(
+        &self,
+        snapshot: &Snapshot,
+        draft: &Draft,
+        producer: Option<&str>,
+        decision: &Decision,
+    ) -> Reach {
         let mut channels = Vec::with_capacity(decision.deliveries.len());
         for delivery in &decision.deliveries {
             let channel = delivery.channel.clone();
@@ -52,12 +69,17 @@ impl Pipeline {
         let quota = snapshot.types.get(&draft.type_name).and_then(|spec| spec.limit.as_ref());
         let limit = match quota {
             None => None,
-            Some(quota) => {
-                let key = quota.key(&KeyFields::of(producer, draft));
-                Some(self.limit(quota, &key, Mode::DryRun).await)
-            }
+            Some(quota) => Some(self.standing(quota, draft, producer).await),
         };
         Reach { channels, limit }
+    }
+
+    async fn standing(&self, quota: &Quota, draft: &Draft, producer: Option<&str>) -> Standing {
+        if producer.is_none() && quota.counts_principals() {
+            return Standing::OfNobody(quota.name().clone());
+        }
+        let key = quota.key(&KeyFields::of(producer.unwrap_or_default(), draft));
+        self.limit(quota, &key, Mode::DryRun).await.map_or_else(Standing::UsedUp, Standing::Left)
     }
 
     /// Whether the principal `who` would receive what goes to `channels`. Streams on other nodes are not known here.

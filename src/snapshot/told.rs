@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::counted;
+
 /// What was decided and every rule that was tried.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Told {
@@ -104,7 +106,7 @@ impl fmt::Display for Told {
         }
         write!(f, "result: {}", self.reason)?;
         match &self.detail {
-            None => writeln!(f, ", {} channels, {} dropped", self.channels.len(), self.dropped.len()),
+            None => writeln!(f, ", {}, {} dropped", counted(self.channels.len(), "channel"), self.dropped.len()),
             Some(refusal) => writeln!(f, ": {refusal}"),
         }
     }

@@ -11,7 +11,7 @@ fn check_says_what_a_good_configuration_has() {
     let scenario = Scenario::shop();
     let checked = run(&["check", "--config", scenario.path().to_str().unwrap()]);
     assert!(checked.status.success(), "{}", err(&checked));
-    assert!(out(&checked).contains("4 types, 3 channels, 5 rules, 1 plugins, 0 tests passed"), "{}", out(&checked));
+    assert!(out(&checked).contains("4 types, 3 channels, 5 rules, 1 plugin, 0 tests passed"), "{}", out(&checked));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn check_runs_the_tests_of_the_configuration() {
          seller_team_id = \"t2\", total_cents = 1 } }\n";
     let good = Scenario::shop().with(&format!("{test}expect = {{ channels = [\"user.c7\"] }}"));
     let checked = run(&["check", "--config", good.path().to_str().unwrap()]);
-    assert!(out(&checked).contains("1 tests passed"), "{}", err(&checked));
+    assert!(out(&checked).contains("1 test passed"), "{}", err(&checked));
     let bad = Scenario::shop().with(&format!("{test}expect = {{ channels = [\"user.c8\"] }}"));
     let checked = run(&["check", "--config", bad.path().to_str().unwrap()]);
     assert_eq!(checked.status.code(), Some(4));

@@ -157,7 +157,7 @@ async fn a_decision_whose_notification_was_not_kept_says_so_and_who_receives_wha
     command.arg(server.scenario.path()).args(["--admin", &admin, "--id", id, "--user", "app:c7"]);
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8(done.stdout).unwrap();
-    for part in ["which takes `trace = true` in its type", "app:c7 would receive it on user.c7, by 1 streams"] {
+    for part in ["which takes `trace = true` in its type", "app:c7 would receive it on user.c7, by 1 stream"] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -194,8 +194,8 @@ async fn the_command_asks_a_server_for_what_only_a_server_knows() {
     assert_eq!(bare[..], full[..bare.len()]);
     let known = [
         "limit orders: 5 of 5 left",
-        "user.c7: 1 listen on this node, 0 elsewhere",
-        "app:c7 would receive it on user.c7, by 1 streams",
+        "user.c7: 1 listener on this node, 0 elsewhere",
+        "app:c7 would receive it on user.c7, by 1 stream",
     ];
     assert_eq!(full[bare.len()..], known);
     let refused = run(&["--admin", &admin, "-"], json!({ "type": "order.updated" }).to_string()).await;
@@ -223,6 +223,62 @@ async fn the_command_asks_a_server_for_what_only_a_server_knows() {
 }
 
 #[tokio::test]
+async fn a_limit_is_told_of_who_published_and_of_nobody_else() {
+    let scenario = Scenario::shop().with("[limits.orders]\nkey = \"{principal}\"\nrate = \"1/h\"").replace(
+        "schema = \"order.updated.json\"\n",
+        "schema = \"order.updated.json\"\nlimit = \"orders\"\ntrace = true\n",
+    );
+    let server = TestServer::start(scenario).await;
+    let receipt = server.publish(order("c7", 1)).await.accepted();
+    let id = receipt["id"].as_str().unwrap();
+    let told = explain(&server, "", &order("c7", 1)).await;
+    assert_eq!(told["limit"], json!({"limit": "orders", "remaining": null}));
+    let told = server.admin_get(&format!("/v1/admin/decisions/{id}")).await.ok();
+    let limit = &told["explanation"]["limit"];
+    assert_eq!((&limit["limit"], &limit["remaining"]), (&json!("orders"), &json!(0)), "it is the producer's: {told}");
+    let other = server.admin_get(&format!("/v1/admin/decisions/{id}?producer=app:other")).await.ok();
+    assert_eq!(other["explanation"]["limit"]["remaining"], 1);
+    let run = async |arguments: &[&str], input: String| {
+        let mut command = fanfare(&["explain", "--config"]);
+        let admin = format!("http://{}", server.admin);
+        command.arg(server.scenario.path()).args(["--admin", &admin]).args(arguments);
+        tokio::task::spawn_blocking(move || run_with_input(command, &input)).await.unwrap()
+    };
+    let decided = run(&["--id", id], String::new()).await;
+    assert!(out(&decided).contains("\nlimit orders: used up, try again in 3"), "{}", out(&decided));
+    let tried = run(&["-"], order("c7", 1).to_string()).await;
+    assert!(out(&tried).contains("\nlimit orders: counts each producer apart, and --producer names none\n"));
+}
+
+#[tokio::test]
+async fn who_there_cannot_be_is_not_asked_about() {
+    let server = TestServer::start(Scenario::shop()).await;
+    let issuer = "is not a principal of a declared issuer, `ISSUER:SUB`";
+    let refused = [
+        ("user=nosuch:u1", format!("`user` {issuer}: `nosuch:u1`; there are app")),
+        ("user=u1", format!("`user` {issuer}: `u1`; there are app")),
+        ("user=ap:u1", format!("`user` {issuer}: `ap:u1`; did you mean `app`?")),
+        ("user=app:", format!("`user` {issuer}: `app:`; there are app")),
+        (
+            "producer=key:order-service",
+            "`producer` is not a key that is declared, `key:NAME`: \
+            `key:order-service`; did you mean `orders-service`?"
+                .to_owned(),
+        ),
+    ];
+    let id = server.publish(order("c7", 1)).await.accepted()["id"].as_str().unwrap().to_owned();
+    for (query, why) in refused {
+        let answer = server.admin_post(&format!("/v1/admin/explain?{query}"), &order("c7", 1)).await;
+        assert_eq!(answer.json()["detail"], why);
+        answer.refused(400, "bad_query");
+        server.admin_get(&format!("/v1/admin/decisions/{id}?{query}")).await.refused(400, "bad_query");
+    }
+    for query in ["user=app:u1&producer=key:orders-service", "user=anonymous&producer=anonymous"] {
+        server.admin_post(&format!("/v1/admin/explain?{query}"), &order("c7", 1)).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_tried_on_what_was_published_of_late() {
     let scenario = Scenario::shop()
         .replace("schema = \"order.updated.json\"\n", "schema = \"order.updated.json\"\ntrace = true\n");
@@ -247,6 +303,7 @@ async fn a_change_is_tried_on_what_was_published_of_late() {
     assert!(told.contains("data.total_cents is 200000, wanted gte 250000") && told.contains("-> team."), "{told}");
     assert_eq!(check(&["--max-change", "24%"]).await.status.code(), Some(1));
     assert_eq!(check(&["--max-change", "much"]).await.status.code(), Some(2));
+    assert_eq!(check(&["--replay", "0"]).await.status.code(), Some(2));
 
     // What goes to standard output for programs is one document, with the replay in it.
     let json = async |format: &str| -> Value {

@@ -116,7 +116,7 @@ test `an order` at fanfare_test.toml:7
    310  order-notable  fanfare.toml:76  no: data.total_cents is 1, wanted gte 100000
    300  order          fanfare.toml:83  MATCH
         -> user.c7
-result: routed, 1 channels, 0 dropped
+result: routed, 1 channel, 0 dropped
 
 test `an invalid one` at fanfare_test.toml:11
   refused at fanfare_test.toml:13: - expected, + got

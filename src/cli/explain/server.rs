@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::ExplainArgs;
 use crate::cli::client::{CredentialArgs, accepted, admin_url};
+use crate::config::counted;
 use crate::snapshot::{DroppedBy, Told};
 
 #[derive(Debug, Args)]
@@ -88,17 +89,13 @@ struct Answer {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", untagged)]
-enum Limit {
-    Left {
-        limit: String,
-        burst: u64,
-        remaining: u64,
-    },
-    #[serde(rename_all = "camelCase")]
-    UsedUp {
-        retry_after: u64,
-    },
+#[serde(rename_all = "camelCase")]
+struct Limit {
+    limit: String,
+    burst: Option<u64>,
+    /// None where it is not known whose it is.
+    remaining: Option<u64>,
+    retry_after: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,16 +159,23 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { revision, type_name, at, told, .. } = self;
         write!(f, "revision {revision}, type {type_name}, at {at}\n{told}")?;
-        match &self.limit {
-            None => {}
-            Some(Limit::Left { limit, burst, remaining }) => writeln!(f, "limit {limit}: {remaining} of {burst} left")?,
-            Some(Limit::UsedUp { retry_after }) => writeln!(f, "limit: used up, try again in {retry_after} s")?,
-        }
+        self.limit.iter().try_for_each(|limit| writeln!(f, "{limit}"))?;
         for Listeners { channel, node, elsewhere } in &self.listeners {
             let elsewhere = elsewhere.map_or_else(|| "an unknown number".to_owned(), |count| count.to_string());
-            writeln!(f, "{channel}: {node} listen on this node, {elsewhere} elsewhere")?;
+            writeln!(f, "{channel}: {} on this node, {elsewhere} elsewhere", counted(*node, "listener"))?;
         }
         self.user.iter().try_for_each(|user| writeln!(f, "{user}"))
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, burst, remaining, retry_after } = self;
+        match (retry_after, remaining, burst) {
+            (Some(seconds), _, _) => write!(f, "limit {limit}: used up, try again in {seconds} s"),
+            (None, Some(remaining), Some(burst)) => write!(f, "limit {limit}: {remaining} of {burst} left"),
+            (None, _, _) => write!(f, "limit {limit}: counts each producer apart, and --producer names none"),
+        }
     }
 }
 
@@ -180,7 +184,10 @@ impl fmt::Display for User {
         let Self { user, channels, streams, why } = self;
         match why {
             Some(why) => write!(f, "{user} would not receive it: {why}"),
-            None => write!(f, "{user} would receive it on {}, by {streams} streams", channels.join(", ")),
+            None => {
+                let streams = counted(*streams, "stream");
+                write!(f, "{user} would receive it on {}, by {streams}", channels.join(", "))
+            }
         }
     }
 }
