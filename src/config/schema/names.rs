@@ -67,6 +67,11 @@ impl Names {
         one_of(&self.types)
     }
 
+    /// A test may be of a type that there is not, and expect that it is refused.
+    pub(super) fn type_of_a_test(&self) -> Value {
+        suggested(&self.types)
+    }
+
     pub(super) fn rule(&self) -> Value {
         one_of(&self.rules)
     }

@@ -110,11 +110,11 @@ pub(super) fn test(names: &Names) -> Value {
     expected["minProperties"] = 1.into();
     let keys = json!({
         "name": reference("text"),
-        "given": { "type": "object" },
+        "given": { "type": "object", "properties": { "type": names.type_of_a_test() } },
         // With an offset, or a local time; also where TOML has a datetime of its own.
         "at": { "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:" },
         "timezone": reference("text"),
-        "stub": { "type": "object", "additionalProperties": {
+        "stub": { "type": "object", "propertyNames": names.plugin(), "additionalProperties": {
             "type": "string", "pattern": "^(pass|drop|drop:.+|error)$",
         } },
         "expect": expected,

@@ -130,6 +130,13 @@ fn declared_names_are_those_that_are_taken() {
         *bad.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = unknown;
         assert!(!validator.is_valid(&bad), "{place}");
     }
+    let test = |plugin: &str| {
+        let mut more = good.clone();
+        let stub = json!({ plugin: "pass" });
+        more["tests"] = json!([{ "name": "a", "given": { "type": "nope" }, "stub": stub, "expect": { "rules": [] } }]);
+        validator.is_valid(&more)
+    };
+    assert!(test("muted-threads") && !test("muted-thread"));
 }
 
 /// The tables of the schema with their keys, by the titles that messages have too.
