@@ -1,6 +1,7 @@
 //! What the client commands share: where the server is, and who asks.
 
 use std::env::VarError;
+use std::net::SocketAddr;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -95,12 +96,21 @@ fn of_environment(name: &str) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// The admin listener's URL, without a slash at its end: the one that is given, or the configuration's.
-pub(super) fn admin_url(given: Option<&str>, config: &ConfigArgs) -> anyhow::Result<String> {
-    if let Some(url) = given {
-        return Ok(url.trim_end_matches('/').to_owned());
+/// The admin listener's URL, without a slash at its end: the one that is given, or the configuration's, which is only
+/// asked for then.
+pub(super) fn admin_url<E>(
+    given: Option<&str>,
+    configured: impl FnOnce() -> Result<SocketAddr, E>,
+) -> Result<String, E> {
+    match given {
+        Some(url) => Ok(url.trim_end_matches('/').to_owned()),
+        None => Ok(format!("http://{}", configured()?)),
     }
-    Ok(format!("http://{}", loaded(config, "--admin")?.server.admin))
+}
+
+/// The admin listener's address in the configuration, as `--admin` does not say where it is.
+pub(super) fn configured_admin(config: &ConfigArgs) -> anyhow::Result<SocketAddr> {
+    Ok(loaded(config, "--admin")?.server.admin)
 }
 
 /// The configuration, as `option` does not say where the server is.

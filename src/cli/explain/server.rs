@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::ExplainArgs;
-use crate::cli::client::{CredentialArgs, accepted, admin_url};
+use crate::cli::client::{CredentialArgs, accepted, admin_url, configured_admin};
 use crate::config::counted;
 use crate::snapshot::{DroppedBy, Told};
 
@@ -43,7 +43,7 @@ impl ServerArgs {
 /// Asks the server, and tells its answer.
 pub(super) async fn answer(args: &ExplainArgs) -> anyhow::Result<String> {
     let server = &args.server;
-    let admin = admin_url(server.admin.as_deref(), &args.config)?;
+    let admin = admin_url(server.admin.as_deref(), || configured_admin(&args.config))?;
     let (client, asked) = (reqwest::Client::new(), questions(args));
     let request = match server.id {
         Some(id) => client.get(format!("{admin}/v1/admin/decisions/{id}?{asked}")),

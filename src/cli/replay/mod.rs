@@ -12,7 +12,7 @@ use clap::builder::RangedU64ValueParser;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::client::{CredentialArgs, accepted};
+use super::client::{CredentialArgs, accepted, admin_url};
 use super::config::kept_snapshot;
 use super::{faulty, read_input};
 use crate::config::{self, Secrets};
@@ -78,9 +78,8 @@ impl ReplayArgs {
         let body = match &self.decisions {
             Some(file) => read_input(file)?,
             None => {
-                let configured = || format!("http://{}", present.config.server.admin);
-                let admin = self.admin.clone().unwrap_or_else(configured);
-                let url = format!("{}/v1/admin/decisions?kept=true&limit={}", admin.trim_end_matches('/'), self.replay);
+                let admin = admin_url(self.admin.as_deref(), || anyhow::Ok(present.config.server.admin))?;
+                let url = format!("{admin}/v1/admin/decisions?kept=true&limit={}", self.replay);
                 let request = self.credential.authorize(reqwest::Client::new().get(&url))?;
                 let response = request.send().await.with_context(|| format!("no answer from {admin}"))?;
                 accepted(response).await?.bytes().await?.to_vec()

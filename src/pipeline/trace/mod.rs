@@ -283,6 +283,7 @@ mod tests {
         assert_eq!((kept.len(), held), (3, 3 * many.len()));
         assert!(trace.find(last).is_some());
     }
+
     #[test]
     fn what_is_refused_pushes_out_nothing_that_was_accepted_nor_what_others_did_wrong() {
         for bytes in [10, REFUSED.bytes / 100] {
